@@ -1,0 +1,61 @@
+# Everything a newcomer or CI runs. VENV may be shared between checkouts: make demo VENV=~/venv
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= runs/demo
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.pamm-installed
+# This checkout's source first, also when the environment belongs to another one.
+export PYTHONPATH := $(CURDIR)/src
+PAMM := $(BIN)/python -m pamm
+
+.PHONY: help setup demo test test-slow lint format types imports check clean
+
+help:
+	@echo "make setup      create $(VENV) and install the package with its development tools"
+	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
+	@echo "make test       the test suite (make test-slow: the long ones)"
+	@echo "make check      what CI runs: lint, types, imports, tests"
+	@echo "make format     let ruff format and fix"
+	@echo "make clean      remove build and run artefacts"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pamm wants Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(PAMM) train synthetic-tiny --out $(OUT) --resume
+	$(PAMM) evaluate $(OUT) --trivial
+	$(BIN)/python examples/demo_images.py $(OUT)/images
+	$(PAMM) predict $(OUT) $(OUT)/images --out $(OUT)/predictions
+	@echo
+	@echo "The model is in $(OUT), its pictures are in $(OUT)/predictions: open a photograph's overview.png"
+	@echo "Now your own: $(BIN)/pamm predict $(OUT) YOUR_IMAGE.jpg --out somewhere"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+imports: $(INSTALLED)
+	$(BIN)/lint-imports
+
+check: lint types imports test
+
+clean:
+	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

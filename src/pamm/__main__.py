@@ -1,0 +1,5 @@
+"""`python -m pamm` is the `pamm` command."""
+
+from pamm.cli import main
+
+main()

@@ -1,0 +1,105 @@
+"""A whole experiment as one value: what to train, on what, how. It is what a run directory records."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pamm.checkpoint import newest
+from pamm.data import DataConfig
+from pamm.errors import PammError, unknown
+from pamm.files import write_text
+from pamm.model import ModelConfig
+from pamm.optim import OptimConfig
+from pamm.run_log import environment
+from pamm.strict_json import from_json, read_json, to_json
+from pamm.train import TrainConfig, train
+
+CONFIG, ENVIRONMENT = "config.json", "environment.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides the result of a training run."""
+
+    model: ModelConfig
+    data: DataConfig
+    optim: OptimConfig
+    train: TrainConfig
+
+    def with_tasks(self, names: list[str]) -> "Experiment":
+        """The experiment with some of its tasks only.
+
+        Raises:
+            PammError: a task that it does not have, or none.
+        """
+        for name in names:
+            if name not in self.model.tasks:
+                raise PammError(unknown("task", name, self.model.tasks))
+        tasks = {name: c for name, c in self.model.tasks.items() if name in names}
+        return replace(self, model=replace(self.model, tasks=tasks))
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment in a JSON file, such as the config.json of a run.
+
+    Raises:
+        PammError: no such file, or it is not an experiment.
+    """
+    return from_json(Experiment, read_json(path))
+
+
+def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -> Path:
+    """Train in a run directory, which also gets config.json and environment.json.
+
+    Args:
+        experiment: what to do.
+        run: the run directory.
+        resume: go on with the run that is there; where there is none, start it.
+
+    Returns:
+        The folder of the final model.
+
+    Raises:
+        PammError: there is a run already and resume is off, or it is another experiment.
+    """
+    if (run / CONFIG).exists():
+        if not resume:
+            raise PammError(
+                f"{str(run)!r} already holds a run: add --resume to go on with it, or choose "
+                "another --out"
+            )
+        check_same(read_experiment(run / CONFIG), experiment, run)
+    if newest(run, "last") is None:
+        write_text(run / CONFIG, json.dumps(to_json(experiment), indent=1) + "\n")
+        write_text(run / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
+    return train(
+        model=experiment.model,
+        data=experiment.data,
+        optim=experiment.optim,
+        settings=experiment.train,
+        run=run,
+    )
+
+
+def check_same(saved: Experiment, given: Experiment, run: Path) -> None:
+    """Raise unless a run can go on as `given`: all that decides its result must be as saved."""
+    free = {"data.root", "data.workers", "train.log_every", "train.checkpoint_every"}
+    old, new = flat(to_json(saved)), flat(to_json(given))
+    changed = [
+        f"{key} was {old.get(key)}, is {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if key not in free and old.get(key) != new.get(key)
+    ]
+    if changed:
+        raise PammError(
+            f"{str(run)!r} is another experiment: {'; '.join(changed)}. Resume it as it was, or "
+            "choose another --out"
+        )
+
+
+def flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    result: dict[str, object] = {}
+    for key, value in tree.items():
+        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result

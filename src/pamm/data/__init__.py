@@ -1,0 +1,54 @@
+"""Data sets, transforms and batches: from files (or the room generator) to tensors.
+
+To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw samples from
+`load`, and add it to `DATASETS` in `loading.py`.
+"""
+
+from pamm.data.dataset import Draw, MultiTaskDataset
+from pamm.data.loading import (
+    DATASETS,
+    DataConfig,
+    build_dataset,
+    dataset_type,
+    eval_dataset,
+    evaluation_batches,
+    train_dataset,
+    training_batches,
+)
+from pamm.data.nyud_layout import write_nyud_layout
+from pamm.data.preview import preview
+from pamm.data.sample import Batch, Sample, collate
+from pamm.data.synthetic import Synthetic
+from pamm.data.transforms import (
+    IMAGE_MEAN,
+    IMAGE_STD,
+    EvalTransform,
+    TrainTransform,
+    Transform,
+    normalise,
+)
+
+__all__ = [
+    "DATASETS",
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "Batch",
+    "DataConfig",
+    "Draw",
+    "EvalTransform",
+    "MultiTaskDataset",
+    "Sample",
+    "Synthetic",
+    "TrainTransform",
+    "Transform",
+    "build_dataset",
+    "collate",
+    "dataset_type",
+    "eval_dataset",
+    "evaluation_batches",
+    "normalise",
+    "preview",
+    "train_dataset",
+    "training_batches",
+    "write_nyud_layout",
+]

@@ -1,0 +1,86 @@
+"""What all data sets share: the choice of tasks, and the transform with its own randomness."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.utils.data import Dataset
+
+from pamm.data.sample import Sample
+from pamm.data.transforms import Transform, draw_generator
+from pamm.errors import PammError, unknown
+from pamm.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One use of one image: which one, and what its augmentation is made from."""
+
+    seed: int
+    epoch: int
+    index: int
+
+
+class MultiTaskDataset(Dataset[Sample], ABC):
+    """Images with labels for several tasks.
+
+    A data set declares its task instances in `TASKS`, and gives raw samples from `load`. Indexing
+    with a number gives sample `index`; indexing with a `Draw` also says which (seed, epoch) its
+    random augmentation belongs to, so that an item is a pure function of its key.
+
+    Args:
+        split: one of `SPLITS`.
+        tasks: names of the tasks wanted, in this order; None = all of `TASKS`.
+        transform: applied to each raw sample; None = samples stay raw (image uint8).
+
+    Raises:
+        PammError: unknown split or task.
+    """
+
+    TASKS: ClassVar[dict[str, Task]]
+    SPLITS: ClassVar[tuple[str, ...]] = ("train", "val")
+    same_size: ClassVar[bool] = True
+    """Whether all images have one size, so that evaluation can use batches."""
+
+    def __init__(
+        self, split: str, *, tasks: Iterable[str] | None, transform: Transform | None
+    ) -> None:
+        if split not in self.SPLITS:
+            raise PammError(unknown("split", split, self.SPLITS))
+        self.split = split
+        self.tasks = select_tasks(self.TASKS, tasks)
+        self.transform = transform
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def load(self, index: int) -> Sample:
+        """Raw sample `index`, 0 <= index < len: uint8 image, targets of the chosen tasks."""
+
+    def __getitem__(self, key: int | Draw) -> Sample:
+        draw = key if isinstance(key, Draw) else Draw(0, 0, int(key))
+        index = draw.index + len(self) if draw.index < 0 else draw.index
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {draw.index} of a data set of {len(self)} images")
+        sample = self.load(index)
+        if self.transform is None:
+            return sample
+        return self.transform(sample, draw_generator(draw.seed, draw.epoch, index))
+
+
+def select_tasks(known: dict[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
+    """The named tasks out of `known`, in the order of the names; None = all.
+
+    Raises:
+        PammError: a name that is not known, or no name at all.
+    """
+    names = list(known if names is None else names)
+    for name in names:
+        if name not in known:
+            raise PammError(unknown("task", name, known))
+    if not names:
+        raise PammError(f"no task chosen; name at least one of {', '.join(known)}")
+    return {name: known[name] for name in names}

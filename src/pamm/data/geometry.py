@@ -1,0 +1,125 @@
+"""Random scale, random crop, flip and padding of an image with its labels.
+
+What happens to the VALUES of a target is asked of its task (`flip`, `rescale`, `pad_value`); this
+file only moves pixels: bilinear for the image, nearest for labels, both with pixel centres at .5.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from pamm.data.sample import Sample
+from pamm.tasks import IGNORE, Task
+
+CROP_TRIES = 10
+CROP_SHARE = 0.75  # the most that one class may take of the labelled pixels of a crop
+BALANCED_TASK = "semseg"  # the class map that the limit is about, in samples that have it
+
+
+def horizontal_flip(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
+    """Mirror left and right. Each task flips its own target: normals also change sign in x."""
+    return {
+        **sample,
+        "image": sample["image"].flip(-1),
+        "targets": {name: tasks[name].flip(t) for name, t in sample["targets"].items()},
+    }
+
+
+def scale_and_crop(
+    sample: Sample,
+    tasks: Mapping[str, Task],
+    generator: np.random.Generator,
+    *,
+    size: tuple[int, int],
+    scale_range: tuple[float, float],
+) -> Sample:
+    """Enlarge by a random factor, then cut out a random window.
+
+    The factor is uniform in `scale_range`; the window is at most `size`, smaller where the scaled
+    image is. Of up to 10 windows the first is taken in which no class of the semseg labels has more
+    than 0.75 of the labelled pixels, else the last. Only the window is ever resampled.
+
+    Args:
+        sample: raw, image uint8 (3,H,W).
+        tasks: name -> Task of the targets.
+        generator: source of all choices.
+        size: (height, width) of the window.
+        scale_range: smallest and largest factor; both 1 = crop only.
+    """
+    low, high = scale_range
+    scale = generator.uniform(low, high) if low < high else low
+    height, width = sample["image"].shape[-2:]
+    scaled = max(1, round(height * scale)), max(1, round(width * scale))
+    if scaled == (height, width) and height <= size[0] and width <= size[1]:
+        return sample
+    classes = sample["targets"].get(BALANCED_TASK)
+    for _ in range(CROP_TRIES):
+        rows, top = _random_window(generator, scaled[0], size[0], height)
+        columns, left = _random_window(generator, scaled[1], size[1], width)
+        if classes is None or _balanced(classes[rows][:, columns]):
+            break
+    ratio = height / scaled[0], width / scaled[1]  # original pixels per scaled pixel
+    enlarged = (ratio[0] * ratio[1]) ** -0.5  # the factor, after rounding to whole pixels
+    box = (
+        left * ratio[1],
+        top * ratio[0],
+        (left + len(columns)) * ratio[1],
+        (top + len(rows)) * ratio[0],
+    )
+    return {
+        **sample,
+        "image": _resample(sample["image"], (len(rows), len(columns)), box),
+        "targets": {
+            name: tasks[name].rescale(target[..., rows[:, None], columns], enlarged)
+            for name, target in sample["targets"].items()
+        },
+    }
+
+
+def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sample:
+    """Centre in `size` (height, width), where smaller: image 0, targets "no label".
+
+    The image should be normalised already, so that 0 is the mean colour.
+    """
+    height, width = sample["image"].shape[-2:]
+    rows, columns = max(size[0] - height, 0), max(size[1] - width, 0)
+    if rows == columns == 0:
+        return sample
+    border = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+    return {
+        **sample,
+        "image": F.pad(sample["image"], border),
+        "targets": {
+            name: F.pad(target, border, value=tasks[name].pad_value)
+            for name, target in sample["targets"].items()
+        },
+    }
+
+
+def _random_window(
+    generator: np.random.Generator, scaled: int, wanted: int, original: int
+) -> tuple[Tensor, int]:
+    """The original rows (or columns) nearest to those of a random window, and where it starts."""
+    length = min(wanted, scaled)
+    start = int(generator.integers(0, scaled - length + 1))
+    centres = np.arange(start, start + length) + 0.5
+    return torch.from_numpy(np.floor(centres * original / scaled).astype(np.int64)), start
+
+
+def _balanced(classes: Tensor) -> bool:
+    counts = np.bincount(classes.numpy().reshape(-1), minlength=IGNORE + 1)
+    counts = np.delete(counts, IGNORE)
+    return bool(counts.max() <= CROP_SHARE * counts.sum()) and counts.sum() > 0
+
+
+def _resample(
+    image: Tensor, size: tuple[int, int], box: tuple[float, float, float, float]
+) -> Tensor:
+    """The part `box` (left, top, right, bottom) of a uint8 image at `size`, bilinear."""
+    picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+    resized = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
+    return torch.from_numpy(np.array(resized).transpose(2, 0, 1).copy())

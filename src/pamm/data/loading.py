@@ -1,0 +1,248 @@
+"""From a data set to batches: an endless stream for training, one pass for evaluation.
+
+Training sees one infinite sequence of draws: the data set in the order of a permutation made from
+(seed, epoch), epoch after epoch with no gap, so a batch may hold the end of one epoch and the start
+of the next, and no image is ever dropped. Step s takes draws s * B .. (s + 1) * B - 1, where B is
+the batch of all processes together; process r takes the r-th of the equal parts of these. So a
+batch is a pure function of (seed, step, rank, world): a run resumed at any step, with any number of
+loading processes, sees what the unbroken run would have seen; and the same B on another number of
+training processes sees the same images in the same steps.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.sample import collate
+from pamm.data.synthetic import Synthetic
+from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
+from pamm.errors import PammError, unknown
+
+DATASETS: dict[str, type[MultiTaskDataset]] = {"synthetic": Synthetic}
+"""Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images to train and evaluate on, and how they are augmented."""
+
+    name: str = "synthetic"
+    """Of the data set, a key of `DATASETS`."""
+    root: str | None = None
+    """Folder of the data set (synthetic: the cache). None = where the data set looks by itself."""
+    size: tuple[int, int] = (128, 160)
+    """Height and width that the network is trained at; synthetic scenes are rendered at it."""
+    train_count: int | None = None
+    """Use the first so many training images. None = all (synthetic: 600)."""
+    val_count: int | None = None
+    """Use the first so many validation images. None = all (synthetic: 150)."""
+    workers: int = 2
+    """Processes that load and augment, beside each training process; 0 = none. The batches are the
+    same for any number."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the random scale in training, before a random crop to `size`."""
+    flip: float = 0.5
+    """Probability of a horizontal flip in training."""
+    photometric: float = 0.5
+    """Probability of each step of the photometric distortion in training; 0 = none."""
+
+
+def build_dataset(
+    config: DataConfig,
+    split: str,
+    *,
+    tasks: Iterable[str] | None = None,
+    transform: Transform | None = None,
+) -> MultiTaskDataset:
+    """The data set of a config.
+
+    Args:
+        config: names the data set, its folder, size and counts.
+        split: "train" or "val".
+        tasks: names of the tasks wanted; None = all that the data set has.
+        transform: applied to each raw sample; see `train_transform` and `eval_transform`.
+
+    Raises:
+        PammError: unknown data set, split or task; or the data set cannot be read or made.
+    """
+    kind = dataset_type(config.name)
+    return kind(  # type: ignore[call-arg]  # the signature that DATASETS states
+        split,
+        tasks=tasks,
+        size=config.size,
+        count=config.train_count if split == "train" else config.val_count,
+        root=config.root,
+        transform=transform,
+    )
+
+
+def dataset_type(name: str) -> type[MultiTaskDataset]:
+    """The data set class of this name, for its `TASKS` before anything is read or rendered.
+
+    Raises:
+        PammError: the name is unknown.
+    """
+    if name not in DATASETS:
+        raise PammError(unknown("data set", name, DATASETS))
+    return DATASETS[name]
+
+
+def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> MultiTaskDataset:
+    """The training split with the augmentation that the config states."""
+    transform = TrainTransform(
+        select_tasks(dataset_type(config.name).TASKS, tasks),
+        size=config.size,
+        scale=config.scale,
+        flip=config.flip,
+        photometric=config.photometric,
+    )
+    return build_dataset(config, "train", tasks=tasks, transform=transform)
+
+
+def eval_dataset(
+    config: DataConfig, split: str = "val", *, tasks: Iterable[str] | None = None
+) -> MultiTaskDataset:
+    """A split for evaluation: normalised, padded to the config's size, nothing random."""
+    chosen = select_tasks(dataset_type(config.name).TASKS, tasks)
+    transform = EvalTransform(chosen, size=config.size)
+    return build_dataset(config, split, tasks=tasks, transform=transform)
+
+
+class StreamSampler(Sampler[list[Draw]]):
+    """The batches of one process from step `start` on, without end, as lists of draws.
+
+    Args:
+        length: number of images in the data set.
+        batch_size: images a step of this process.
+        seed: of the orders and the augmentations.
+        start: first step.
+        rank, world: which training process of how many this is.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if length < 1 or batch_size < 1:
+            raise ValueError(
+                f"batches of {batch_size} from {length} images: both must be at least 1"
+            )
+        _check_rank(rank, world)
+        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.start, self.rank, self.world = start, rank, world
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        order_of, order = -1, []
+        step = self.start
+        while True:
+            first = (step * self.world + self.rank) * self.batch_size
+            batch = []
+            for position in range(first, first + self.batch_size):
+                epoch, offset = divmod(position, self.length)
+                if epoch != order_of:
+                    order = epoch_generator(self.seed, epoch).permutation(self.length).tolist()
+                    order_of = epoch
+                batch.append(Draw(self.seed, epoch, order[offset]))
+            yield batch
+            step += 1
+
+
+class ShardSampler(Sampler[list[int]]):
+    """One process's share of a data set, in order, as lists of indices: rank, rank + world, ...
+
+    The shares of all ranks together hold every index exactly once; a share may be empty.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, rank: int = 0, world: int = 1) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, must be at least 1")
+        _check_rank(rank, world)
+        self.batch_size = batch_size
+        self.indices = range(rank, length, world)
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for first in range(0, len(self.indices), self.batch_size):
+            yield list(self.indices[first : first + self.batch_size])
+
+
+def training_batches(
+    dataset: MultiTaskDataset,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> DataLoader:
+    """The endless stream of training batches (`Batch`) of one process, from step `start` on.
+
+    Args:
+        dataset: with its training transform.
+        batch_size: images a step of THIS process.
+        seed: of the order and the augmentations.
+        start: the first step wanted: number of steps already done.
+        rank, world: which training process of how many this is.
+        workers: loading processes; does not change the batches.
+
+    Raises:
+        ValueError: a batch size below 1, or a rank outside 0..world-1.
+    """
+    sampler = StreamSampler(
+        len(dataset), batch_size, seed=seed, start=start, rank=rank, world=world
+    )
+    return _loader(dataset, sampler, workers)
+
+
+def evaluation_batches(
+    dataset: MultiTaskDataset,
+    *,
+    batch_size: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> DataLoader:
+    """One pass over this process's share of a data set; over all ranks each image comes once.
+
+    Args:
+        dataset: with its evaluation transform.
+        batch_size: images a batch; 1 is used where images differ in size (`same_size` is False).
+        rank, world: which process of how many this is.
+        workers: loading processes.
+
+    Raises:
+        ValueError: a batch size below 1, or a rank outside 0..world-1.
+    """
+    sampler = ShardSampler(
+        len(dataset), batch_size if dataset.same_size else 1, rank=rank, world=world
+    )
+    return _loader(dataset, sampler, workers)
+
+
+def _loader(
+    dataset: MultiTaskDataset, sampler: StreamSampler | ShardSampler, workers: int
+) -> DataLoader:
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        generator=torch.Generator(),  # its own: loading must not advance the global one
+    )
+
+
+def _check_rank(rank: int, world: int) -> None:
+    if not 0 <= rank < world:
+        raise ValueError(f"rank is {rank} of world {world}, must be in 0..world-1")

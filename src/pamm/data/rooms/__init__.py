@@ -1,0 +1,11 @@
+"""Procedural indoor rooms with exact labels for six tasks.
+
+``render_room(seed, index, height, width)`` draws scene ``index`` of the series ``seed``. The scene
+depends on these two numbers only; height and width merely choose how finely and with what frame it
+is seen.
+"""
+
+from pamm.data.rooms.items import CLASSES, PARTS
+from pamm.data.rooms.room import VERSION, Room, render_room
+
+__all__ = ["CLASSES", "PARTS", "VERSION", "Room", "render_room"]

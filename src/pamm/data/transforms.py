@@ -1,0 +1,189 @@
+"""From a raw sample to what the network sees: geometry, photometric distortion, normalisation.
+
+Every random choice comes from the generator that the caller passes in, which `draw_generator` makes
+from (seed, epoch, index): the same picture comes out whichever process draws it, and whenever.
+Arithmetic on pixels is NumPy's, which does not depend on the number of threads.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pamm.data.geometry import horizontal_flip, pad, scale_and_crop
+from pamm.data.sample import Sample
+from pamm.tasks import Task
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+"""ImageNet mean of R, G, B, for images in 0..1."""
+IMAGE_STD = (0.229, 0.224, 0.225)
+"""ImageNet standard deviation of R, G, B, for images in 0..1."""
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+BRIGHTNESS = 32.0  # of 255, added
+CONTRAST = (0.5, 1.5)  # factor on the image
+SATURATION = (0.5, 1.5)  # factor on S of HSV
+HUE = 18 / 180  # of the whole colour circle, which OpenCV writes as 180: +-36 degrees
+
+_EPOCH_STREAM, _ITEM_STREAM = 0, 1  # two families of generators that never meet
+
+
+def draw_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The generator of one image in one epoch: a pure function of (seed, epoch, index)."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(_ITEM_STREAM, epoch, index))
+    return np.random.default_rng(sequence)
+
+
+def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
+    """The generator of the order of one epoch: a pure function of (seed, epoch)."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_EPOCH_STREAM, epoch)))
+
+
+def normalise(image: Tensor) -> Tensor:
+    """ImageNet-normalise an RGB image: (image / 255 - mean) / std.
+
+    Args:
+        image: (3,H,W) or (B,3,H,W), values 0..255, uint8 or float.
+
+    Returns:
+        float32 of the same shape.
+
+    Raises:
+        ValueError: the third axis from the right is not 3.
+    """
+    if image.ndim < 3 or image.shape[-3] != 3:
+        raise ValueError(
+            f"normalise got an image of shape {tuple(image.shape)}, wants (3,H,W) or (B,3,H,W); "
+            "turn grey images into RGB first"
+        )
+    mean = torch.tensor(IMAGE_MEAN, device=image.device).view(3, 1, 1) * 255
+    std = torch.tensor(IMAGE_STD, device=image.device).view(3, 1, 1) * 255
+    return (image.float() - mean) / std
+
+
+def photometric_distortion(
+    image: Tensor, generator: np.random.Generator, *, probability: float = 0.5
+) -> Tensor:
+    """The colour augmentation of SSD (Liu et al. 2016), as the InvPT line of work uses it.
+
+    In order, each with `probability`: brightness +-32; contrast x 0.5..1.5; saturation x 0.5..1.5;
+    hue +-36 degrees (18 of OpenCV's 180); where a fair coin decides whether contrast comes there
+    or last. Values are clipped to 0..255 after each step.
+
+    Args:
+        image: (3,H,W), 0..255.
+        generator: source of all choices.
+
+    Returns:
+        float32 (3,H,W), 0..255.
+    """
+    x = image.numpy().astype(np.float32)
+    contrast_first = generator.random() < 0.5
+    if generator.random() < probability:
+        x = np.clip(x + np.float32(generator.uniform(-BRIGHTNESS, BRIGHTNESS)), 0, 255)
+    contrast = 1.0
+    if generator.random() < probability:
+        contrast = generator.uniform(*CONTRAST)
+    if contrast_first:
+        x = np.clip(x * np.float32(contrast), 0, 255)
+    if generator.random() < probability:
+        x = scale_saturation(x, generator.uniform(*SATURATION))
+    if generator.random() < probability:
+        x = shift_hue(x, generator.uniform(-HUE, HUE))
+    if not contrast_first:
+        x = np.clip(x * np.float32(contrast), 0, 255)
+    return torch.from_numpy(x)
+
+
+def scale_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply S of HSV by `factor`, at most to S = 1; H and V stay. float32 (3,H,W), 0..255."""
+    value = image.max(0)
+    spread = value - image.min(0)  # S = spread / value
+    limit = value / np.maximum(spread, np.float32(1e-6))  # the factor that takes S to 1
+    return value - (value - image) * np.minimum(np.float32(factor), limit)
+
+
+def shift_hue(image: np.ndarray, turns: float) -> np.ndarray:
+    """Turn H of HSV by `turns` of the whole circle; S and V stay. float32 (3,H,W), 0..255."""
+    red, green, blue = image
+    value = image.max(0)
+    spread = value - image.min(0)
+    safe = np.maximum(spread, np.float32(1e-6))
+    sextant = np.where(
+        value == red,
+        (green - blue) / safe,
+        np.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    sextant = sextant + np.float32(6 * turns)
+    # channel n of HSV -> RGB is V - spread * clip(min(k, 4 - k), 0, 1), k = (n + H in sextants) % 6
+    k = (np.array([5, 3, 1], np.float32)[:, None, None] + sextant) % np.float32(6)
+    return value - spread * np.clip(np.minimum(k, 4 - k), 0, 1)
+
+
+class TrainTransform:
+    """Augment and normalise, in this order: random scale, random crop, horizontal flip,
+    photometric distortion, ImageNet mean and std, padding to the size.
+
+    Args:
+        tasks: name -> Task of the targets; what geometry does to their values is theirs to say.
+        size: (height, width) of the result; None = as the image, without scale, crop and padding.
+        scale: smallest and largest factor of the random scale; the published recipe is (0.5, 2).
+        flip: probability of the horizontal flip.
+        photometric: probability of each of the four photometric steps; 0 leaves colours alone.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        *,
+        size: tuple[int, int] | None = None,
+        scale: tuple[float, float] = (1.0, 1.0),
+        flip: float = 0.5,
+        photometric: float = 0.5,
+    ) -> None:
+        for name, value in {"flip": flip, "photometric": photometric}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} is a probability, 0..1; got {value}")
+        if not 0 < scale[0] <= scale[1]:
+            raise ValueError(f"scale is a range (low, high), 0 < low <= high; got {scale}")
+        if size is None and tuple(scale) != (1.0, 1.0):
+            raise ValueError(f"scale {scale} needs a size to crop to; got size None")
+        self.tasks = dict(tasks)
+        self.size = size
+        self.scale = scale
+        self.flip = flip
+        self.photometric = photometric
+
+    def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
+        """A raw sample -> an augmented one; a pure function of the sample and the generator."""
+        if self.size is not None:
+            sample = scale_and_crop(
+                sample, self.tasks, generator, size=self.size, scale_range=self.scale
+            )
+        if generator.random() < self.flip:
+            sample = horizontal_flip(sample, self.tasks)
+        image = sample["image"]
+        if self.photometric > 0:
+            image = photometric_distortion(image, generator, probability=self.photometric)
+        sample = {**sample, "image": normalise(image)}
+        return sample if self.size is None else pad(sample, self.tasks, self.size)
+
+
+class EvalTransform:
+    """Normalise, and centre smaller images in `size` with "no label" around; nothing is random.
+
+    Args:
+        tasks: name -> Task of the targets.
+        size: (height, width) to pad to; larger images stay as they are. None = no padding.
+    """
+
+    def __init__(self, tasks: Mapping[str, Task], *, size: tuple[int, int] | None = None) -> None:
+        self.tasks = dict(tasks)
+        self.size = size
+
+    def __call__(self, sample: Sample, generator: np.random.Generator | None = None) -> Sample:
+        """A raw sample -> the same with a float32 ImageNet-normalised image."""
+        sample = {**sample, "image": normalise(sample["image"])}
+        return sample if self.size is None else pad(sample, self.tasks, self.size)

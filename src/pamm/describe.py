@@ -1,0 +1,174 @@
+"""What a model consists of: parameters and GFLOPs by part, and the shapes along the data path."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pamm.model import PAMM, ModelConfig
+from pamm.model import pame as pame_module
+from pamm.model.backbone import Backbone
+from pamm.model.decoder import Decoder
+from pamm.model.experts import ParameterExperts, Router
+from pamm.model.pame import PAME
+from pamm.model.stage_fusion import StageFusion
+from pamm.model.task_conv import TaskConv
+
+#: Kind of module -> the part its own parameters and operations count as; the innermost counts.
+PARTS: dict[type[nn.Module], str] = {
+    Backbone: "backbone",
+    TaskConv: "task conv",
+    PAME: "PAME projections",
+    ParameterExperts: "PE experts",
+    Router: "PE router",
+    StageFusion: "stage fusion",
+    Decoder: "decoder heads",
+}
+#: Parameters of PAME itself that are parts of their own.
+PAME_PARAMETERS = {
+    "prior_b": "priors",
+    "prior_c": "priors",
+    "A_log": "scan",
+    "D": "scan",
+    "delta_bias": "scan",
+}
+
+
+@dataclass(frozen=True)
+class Description:
+    """Parameters and floating-point operations (a multiply-add is two) by part, and the shapes."""
+
+    parameters: dict[str, int]
+    flops: dict[str, int]
+    shapes: list[tuple[str, tuple[int, ...]]]
+
+
+def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
+    """Build the model without memory and send one image of (height, width) through it."""
+    with torch.device("meta"):
+        model = PAMM(replace(config, pretrained=False)).eval()
+    names = {name: part for name, part in part_of_modules(model)}
+    parameters: Counter[str] = Counter()
+    for name, parameter in model.named_parameters():
+        owner, _, leaf = name.rpartition(".")
+        part = names[owner]
+        if owner.startswith("pame.") and leaf in PAME_PARAMETERS:
+            part = PAME_PARAMETERS[leaf]
+        parameters[part] += parameter.numel()
+
+    shapes: list[tuple[str, tuple[int, ...]]] = [("image", (1, 3, *size))]
+    flops: Counter[str] = Counter()
+    with record_shapes(model, shapes), count_scans(flops), torch.no_grad():
+        counter = FlopCounterMode(display=False)
+        with counter:
+            logits = model(torch.empty(1, 3, *size, device="meta"))
+    shapes += [(f"prediction {name}", tuple(x.shape)) for name, x in logits.items()]
+    flops.update(flops_by_part(counter, names))
+    order = [*PARTS.values(), "priors", "scan"]
+    return Description(
+        parameters={part: parameters[part] for part in order if parameters[part]},
+        flops={part: flops[part] for part in order if flops[part]},
+        shapes=shapes,
+    )
+
+
+def part_of_modules(model: nn.Module) -> Iterator[tuple[str, str]]:
+    """(module name, part) of every module: the part of the innermost module listed in PARTS."""
+    found = {"": ""}
+    for name, module in model.named_modules():
+        parent = name.rpartition(".")[0]
+        found[name] = PARTS.get(type(module), found.get(parent, ""))
+        yield name, found[name]
+
+
+def flops_by_part(counter: FlopCounterMode, names: dict[str, str]) -> Counter[str]:
+    """The counter reports every module with all it contains; leave each what is its own."""
+    counts = {
+        name.removeprefix("PAMM").removeprefix("."): sum(by_operation.values())
+        for name, by_operation in counter.get_flop_counts().items()
+        if name != "Global"
+    }
+    own: Counter[str] = Counter()
+    for name, flops in counts.items():
+        own[names[name]] += flops
+        if name:
+            parent = name.rpartition(".")[0]
+            while parent not in counts:  # containers that are never called are not reported
+                parent = parent.rpartition(".")[0]
+            own[names[parent]] -= flops
+    return own
+
+
+@contextmanager
+def count_scans(flops: Counter[str]) -> Iterator[None]:
+    """Replace the scan by one that only counts: per channel, state and position, exp(delta A) and
+    delta u B are made once, and each direction then updates the state and sums the output."""
+    original = pame_module.multi_directional_scan
+
+    def counting(u, delta, A, B, C, D, delta_bias, *, orders):  # type: ignore[no-untyped-def]
+        flops["scan"] += u.numel() * A.shape[1] * (3 + 4 * len(orders))
+        return torch.empty_like(u)
+
+    pame_module.multi_directional_scan = counting
+    try:
+        yield
+    finally:
+        pame_module.multi_directional_scan = original
+
+
+@contextmanager
+def record_shapes(model: PAMM, shapes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
+    """Note what the parts of the model return, stage by stage."""
+
+    def note(label: str):  # type: ignore[no-untyped-def]
+        def hook(module, arguments, output):  # type: ignore[no-untyped-def]
+            for i, x in enumerate(output if isinstance(output, list) else [output], start=1):
+                suffix = f" stage {i}" if isinstance(output, list) else ""
+                shapes.append((label + suffix, tuple(x.shape)))
+
+        return hook
+
+    parts: list[tuple[str, nn.Module]] = [("backbone", model.backbone)]
+    parts += [(f"task conv stage {i}", m) for i, m in enumerate(model.task_conv, start=1)]
+    parts += [
+        (f"PAME stage {i}", m) for i, m in enumerate(model.pame, start=1) if isinstance(m, PAME)
+    ]
+    parts += [("stage fusion", model.stage_fusion), ("decoder refine", model.decoder.refine)]
+    handles = [module.register_forward_hook(note(label)) for label, module in parts]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def print_description(config: ModelConfig, size: tuple[int, int]) -> None:
+    """`describe` as two tables."""
+    found = describe(config, size)
+    console = Console()
+    table = Table(title=f"{config.backbone}, {len(config.tasks)} tasks, {size[0]}x{size[1]}")
+    table.add_column("part")
+    table.add_column("parameters", justify="right")
+    table.add_column("GFLOPs", justify="right")
+    for part in dict.fromkeys([*found.parameters, *found.flops]):
+        table.add_row(
+            part,
+            f"{found.parameters.get(part, 0):,}",
+            f"{found.flops.get(part, 0) / 1e9:.3f}",
+        )
+    table.add_section()
+    total_flops = sum(found.flops.values()) / 1e9
+    table.add_row("total", f"{sum(found.parameters.values()):,}", f"{total_flops:.3f}")
+    console.print(table)
+    table = Table(title="shapes (batch, channels, height, width)")
+    table.add_column("after")
+    table.add_column("shape", justify="right")
+    for label, shape in found.shapes:
+        table.add_row(label, " x ".join(map(str, shape)))
+    console.print(table)

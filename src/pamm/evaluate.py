@@ -1,0 +1,131 @@
+"""Scores of a model on a data set, one metric per task, and the report that states their protocol."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pamm.checkpoint import CONFIG, find, load
+from pamm.data import (
+    Batch,
+    DataConfig,
+    MultiTaskDataset,
+    eval_dataset,
+    evaluation_batches,
+)
+from pamm.files import write_text
+from pamm.metrics import Metric
+from pamm.progress import progress
+from pamm.strict_json import from_json, read_json, to_json
+from pamm.tasks import Task
+
+Scores = dict[str, dict[str, float]]
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    tasks: Mapping[str, Task],
+    *,
+    total: Callable[[Tensor], Tensor] = lambda state: state,
+    label: str = "evaluating",
+) -> Scores:
+    """Run a model over a data set and score every task.
+
+    Args:
+        model: image (B, 3, H, W) -> {task: logits}; put in evaluation mode and back.
+        batches: this process's share of the data set.
+        tasks: those to score.
+        total: sums a tensor over all processes; the metrics' states add up.
+        label: of the progress line.
+
+    Returns:
+        {task: {score name: value}}, fractions, degrees and metres, with the task's mean validation
+        loss per image as "loss".
+    """
+    metrics = {name: task.metric() for name, task in tasks.items()}
+    losses = {name: torch.zeros(2, dtype=torch.float64) for name in tasks}  # sum, images
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    for batch in progress(batches, label=label):
+        logits, images = model(batch["image"].to(device)), len(batch["image"])
+        for name, task in tasks.items():
+            target = batch["targets"][name].to(device)
+            metrics[name].update(task.decode(logits[name]), target)
+            loss = float(task.loss(logits[name], target))
+            losses[name] += torch.tensor([loss * images, images], dtype=torch.float64)
+    model.train(training)
+    scores = {}
+    for name, metric in metrics.items():
+        metric.load_state({key: total(value) for key, value in metric.state().items()})
+        loss_sum, images = total(losses[name]).tolist()
+        scores[name] = {**metric.compute(), "loss": loss_sum / max(images, 1)}
+    return scores
+
+
+def evaluate_run(
+    source: str | Path,
+    *,
+    split: str = "val",
+    checkpoint: str = "last",
+    root: str | None = None,
+    batch_size: int = 8,
+    device: str | torch.device = "cpu",
+    trivial: bool = False,
+) -> dict[str, Any]:
+    """Score a trained model on the data set it was trained on, and keep the report with it.
+
+    Args:
+        source: a run directory, model folder or hub id.
+        split: "val" or "train".
+        checkpoint: "last" or "best", of a run directory.
+        root: folder of the data set; None = where training found it.
+        batch_size: images at once; does not change the scores.
+        device: a torch device.
+        trivial: also score the constant predictor of each task (`Task.constant_prediction`).
+
+    Returns:
+        The report, which is also written to metrics.json in the folder of the model.
+
+    Raises:
+        PammError: no such model, data set or split.
+    """
+    folder = find(source, checkpoint=checkpoint)
+    model = load(folder, device=device)
+    saved = read_json(folder / CONFIG)
+    config = from_json(DataConfig, saved["data"], where="data")
+    if root is not None:
+        config = from_json(DataConfig, {**saved["data"], "root": root}, where="data")
+    dataset = eval_dataset(config, split, tasks=list(model.tasks))
+    batches = evaluation_batches(dataset, batch_size=batch_size, workers=config.workers)
+    report = {
+        "model": str(folder),
+        "step": saved["step"],
+        "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
+        "protocol": {name: task.metric().protocol for name, task in model.tasks.items()},
+        "scores": evaluate(model, batches, model.tasks),
+    }
+    if trivial:
+        train = eval_dataset(config, "train", tasks=list(model.tasks))
+        report["trivial"] = constant_scores(train, dataset, model.tasks)
+    write_text(folder / "metrics.json", json.dumps(to_json(report), indent=1) + "\n")
+    return report
+
+
+def constant_scores(
+    train: MultiTaskDataset, test: MultiTaskDataset, tasks: Mapping[str, Task]
+) -> Scores:
+    """What a predictor reaches that knows the training labels and never looks at the image."""
+    scores = {}
+    for name, task in tasks.items():
+        labels = (train[i]["targets"][name] for i in range(len(train)))
+        prediction = task.constant_prediction(labels)[None]
+        metric: Metric = task.metric()
+        for i in progress(range(len(test)), label=f"constant {task.title}"):
+            metric.update(prediction, test[i]["targets"][name][None])
+        scores[name] = metric.compute()
+    return scores

@@ -1,0 +1,135 @@
+"""One-to-one matching of predicted and true boundary pixels, and its counts at many thresholds.
+
+D. R. Martin, C. C. Fowlkes and J. Malik, "Learning to detect natural image boundaries using local
+brightness, color, and texture cues", 2004. Where their code looks for a cheapest assignment in
+which leaving a pixel alone is very dear, this one finds an assignment of the most pixels.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, maximum_flow
+
+from pamm.metrics.edges import Bools, Floats, thin_nested
+
+Ints = NDArray[np.int64]
+
+
+def match_boundaries(prediction: Bools, target: Bools, max_distance: float) -> tuple[Bools, Bools]:
+    """Pair pixels of two boundary maps (H,W) one to one, as many as can be.
+
+    Returns the matched pixels of the prediction and of the target, bool (H,W) each; they are
+    equally many. Pairs are at most max_distance pixels apart, that included.
+    """
+    rows, columns = np.nonzero(prediction)
+    candidates = _candidates(rows, columns, target, max_distance)
+    matched, matched_targets = _match(candidates, int(np.count_nonzero(target)))
+    matched_prediction, matched_target = np.zeros_like(prediction), np.zeros_like(target)
+    matched_prediction[rows, columns] = matched
+    matched_target[target] = matched_targets
+    return matched_prediction, matched_target
+
+
+def boundary_counts(
+    edges: Floats, target: Bools, *, thresholds: Floats, max_distance: float
+) -> tuple[Ints, Ints]:
+    """Threshold, thin and match a map of boundary strength (H,W) at each of the thresholds (K,).
+
+    The map is cut strictly above the thresholds, which ascend; the target (H,W) is used as given,
+    neither thinned nor thickened. Returns the numbers of matched and of predicted pixels, int64
+    (K,).
+    """
+    rows, columns = np.nonzero(edges > thresholds[0])
+    strength = edges[rows, columns]
+    # The maps are nested, so two with as many pixels are the same map: it is treated once.
+    above = len(strength) - np.searchsorted(np.sort(strength), thresholds, side="right")
+    _, first, which = np.unique(above, return_index=True, return_inverse=True)
+    lines = thin_nested(rows, columns, strength[:, None] > thresholds[first], edges.shape)
+    candidates = _candidates(rows, columns, target, max_distance)
+    total = int(np.count_nonzero(target))
+    matched = [np.count_nonzero(_match(candidates[line], total)[0]) for line in lines.T]
+    return np.array(matched, dtype=np.int64)[which], lines.sum(0, dtype=np.int64)[which]
+
+
+def _candidates(
+    rows: NDArray[np.intp], columns: NDArray[np.intp], target: Bools, max_distance: float
+) -> NDArray[np.int32]:
+    """The target pixels near each pixel, nearest first: (P,M) row-major numbers, or -1.
+
+    Column j holds one step (dr, dc) for all pixels, so no target stands twice in a column.
+    """
+    reach = int(max_distance)
+    number = np.full((target.shape[0] + 2 * reach, target.shape[1] + 2 * reach), -1, dtype=np.int32)
+    inside = number[reach : reach + target.shape[0], reach : reach + target.shape[1]]
+    inside[target] = np.arange(np.count_nonzero(target), dtype=np.int32)
+    dr, dc = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
+    squared = dr**2 + dc**2
+    order = np.argsort(squared, kind="stable")
+    order = order[np.sqrt(squared[order]) <= max_distance]
+    return number[rows[:, None] + reach + dr[order], columns[:, None] + reach + dc[order]]
+
+
+def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:
+    """A largest one-to-one matching: which of the pixels (P,) and targets (N,) it covers.
+
+    A greedy matching, nearest pairs first, is completed by a maximum flow along alternating paths.
+    (scipy's maximum_bipartite_matching is not used: its time is exponential on graphs like these,
+    scipy issue 26147.)
+    """
+    partner = _match_greedily(candidates, targets)
+    pixel_done = partner >= 0
+    target_done = np.zeros(targets, dtype=bool)
+    target_done[partner[pixel_done]] = True
+    pixel, column = np.nonzero(candidates >= 0)
+    target = candidates[pixel, column].astype(np.intp)
+    useful = _improvable(pixel, target, pixel_done, target_done)
+    pixel, target = pixel[useful], target[useful]
+    if not len(pixel):
+        return pixel_done, target_done
+    # Nodes: pixels, targets, source, sink. Pairs run from pixel to target, those in use backwards.
+    pixels = len(partner)
+    source, sink = pixels + targets, pixels + targets + 1
+    used = partner[pixel] == target
+    free_pixels = np.unique(pixel[~pixel_done[pixel]])
+    free_targets = np.unique(target[~target_done[target]])
+    tails = (np.where(used, pixels + target, pixel), np.full_like(free_pixels, source))
+    heads = (np.where(used, pixel, pixels + target), free_pixels)
+    tail = np.concatenate([*tails, pixels + free_targets])
+    head = np.concatenate([*heads, np.full_like(free_targets, sink)])
+    graph = csr_array((np.ones(len(tail), dtype=np.int32), (tail, head)), (sink + 1, sink + 1))
+    flow = maximum_flow(graph, source, sink, method="dinic").flow
+    pixel_done |= flow[[source], :].toarray()[0, :pixels] > 0
+    target_done |= flow[[sink], :].toarray()[0, pixels:source] < 0
+    return pixel_done, target_done
+
+
+def _match_greedily(candidates: NDArray[np.int32], targets: int) -> NDArray[np.intp]:
+    """A one-to-one matching to which no pair can be added: (P,) each pixel's target, or -1."""
+    partner = np.full(len(candidates), -1, dtype=np.intp)
+    free = np.ones(targets + 1, dtype=bool)
+    free[-1] = False  # stands for "no target here", number -1
+    left = np.flatnonzero((candidates >= 0).any(1))
+    for column in candidates.T:
+        chosen = column[left]
+        takes = free[chosen]
+        partner[left[takes]] = chosen[takes]
+        free[chosen[takes]] = False
+        left = left[~takes]
+    return partner
+
+
+def _improvable(
+    pixel: NDArray[np.intp], target: NDArray[np.intp], pixel_done: Bools, target_done: Bools
+) -> Bools:
+    """Which of the pairs (E,) lie in a connected part with both a free pixel and a free target."""
+    if pixel_done[pixel].all() or target_done[target].all():
+        return np.zeros(len(pixel), dtype=bool)
+    pixels, nodes = len(pixel_done), len(pixel_done) + len(target_done)
+    ones = np.ones(len(pixel), dtype=bool)
+    graph = csr_array((ones, (pixel, pixels + target)), (nodes, nodes))
+    parts, part = connected_components(graph, directed=False)
+    has_pixel, has_target = np.zeros(parts, dtype=bool), np.zeros(parts, dtype=bool)
+    has_pixel[part[:pixels][~pixel_done]] = True
+    has_target[part[pixels:][~target_done]] = True
+    result: Bools = (has_pixel & has_target)[part[pixel]]
+    return result

@@ -1,0 +1,146 @@
+"""A timm model as the source of four stage maps (paper section IV-A, figure 2a).
+
+Any timm model with `forward_intermediates` serves by its name. A plain ViT gives four evenly spaced
+blocks on its own grid; a hierarchical model (Swin, ConvNeXt, ResNet) gives its last four stages,
+projected to a common width and resized to a common grid.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import timm
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pamm.errors import PammError, unknown
+
+TAPS = 4
+_WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+
+
+class Backbone(nn.Module):
+    """Image (B, 3, H, W) -> the last `stages` of four stage maps, each (B, channels, h, w).
+
+    Args:
+        name: a timm model name, with or without a pretrained tag.
+        pretrained: False for random weights, True for timm's from the hub, or the path of a local
+            file (.safetensors, .pth, or the .npz of the original ViT release).
+        stages: how many of the four stage maps to give, the last ones.
+        width: channels that a hierarchical model's stages are projected to.
+        stride: pixels per position of the maps; None for a ViT's own patch size, 16 for others.
+        drop_path: stochastic depth rate in training.
+
+    Raises:
+        PammError: unknown model, a model without intermediates, or unusable weights.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pretrained: bool | str = False,
+        stages: int = TAPS,
+        width: int,
+        stride: int | None = None,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.net = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
+        info = list(self.net.feature_info)
+        reductions = [int(i["reduction"]) for i in info]
+        self.plain = len(set(reductions)) == 1
+        if len(info) < TAPS:
+            raise PammError(f"backbone {name!r} has {len(info)} stages, want at least {TAPS}")
+        if self.plain:
+            taps = [len(info) * (i + 1) // TAPS - 1 for i in range(TAPS)]
+        else:
+            taps = list(range(len(info) - TAPS, len(info)))
+        self.taps = taps[-stages:]
+        if hasattr(self.net, "prune_intermediate_layers"):
+            self.net.prune_intermediate_layers(self.taps, prune_norm=False, prune_head=True)
+        self.stride = stride or (reductions[-1] if self.plain else 16)
+        #: An image's sides must be multiples of this.
+        self.multiple = math.lcm(max(reductions), self.stride)
+        channels = [int(info[i]["num_chs"]) for i in self.taps]
+        # A ViT's stages already have one width; the task convolution takes them as they are.
+        self.channels = channels[-1] if self.plain else width
+        self.project = nn.ModuleList(
+            nn.Identity() if self.plain else nn.Conv2d(c, width, 1) for c in channels
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """(B, 3, H, W), sides multiples of `multiple` -> maps (B, channels, H/stride, W/stride)."""
+        maps = self._plain(image) if self.plain else self._hierarchical(image)
+        size = (image.shape[-2] // self.stride, image.shape[-1] // self.stride)
+        return [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
+
+    def _plain(self, image: Tensor) -> list[Tensor]:
+        """Only the last map goes through the final norm; class and register tokens are dropped."""
+        final, maps = self.net.forward_intermediates(image, indices=self.taps, norm=False)
+        if final.dim() == 3:
+            final = final[:, self.net.num_prefix_tokens :].transpose(1, 2).reshape(maps[-1].shape)
+        return [*maps[:-1], final]
+
+    def _hierarchical(self, image: Tensor) -> list[Tensor]:
+        return self.net.forward_intermediates(
+            image, indices=self.taps, norm=True, intermediates_only=True
+        )
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """To (h, w): area average where the map shrinks, bilinear where it grows."""
+    if x.shape[-2:] == size:
+        return x
+    if x.shape[-2] >= size[0] and x.shape[-1] >= size[1]:
+        return F.adaptive_avg_pool2d(x, size)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) -> nn.Module:
+    """The timm model without its head, ready for any image size."""
+    if not timm.is_model(name.split(".")[0]):
+        known = timm.list_models()
+        close = [m for m in known if m.startswith(name.split("_")[0])][:8] or known[:8]
+        raise PammError(unknown("backbone", name, close) + " ... (timm.list_models() has them all)")
+    if not timm.is_model(name):
+        tags = timm.list_pretrained(name.split(".")[0] + ".*")
+        raise PammError(unknown("backbone", name, tags))
+    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
+    if isinstance(pretrained, str):
+        options["pretrained_cfg_overlay"] = _local_weights(Path(pretrained))
+    try:
+        return _create_for_any_size(name, bool(pretrained), options)
+    except TypeError as error:
+        if "drop_path_rate" in str(error):
+            raise PammError(f"backbone {name!r} has no drop path: set drop_path to 0") from error
+        raise
+    except (RuntimeError, KeyError, OSError) as error:
+        if not pretrained:
+            raise
+        source = "the hub" if pretrained is True else repr(pretrained)
+        reason = str(error).strip().splitlines()[0]
+        raise PammError(
+            f"backbone {name!r}: no weights from {source} ({reason}); give a file of this model's "
+            "weights as `pretrained`, or False for none"
+        ) from error
+
+
+def _create_for_any_size(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """Families of timm name differently what makes them accept any image size; some always do."""
+    for extra in ({"dynamic_img_size": True}, {"strict_img_size": False}):
+        try:
+            return timm.create_model(name, pretrained=pretrained, **options, **extra)
+        except TypeError as error:
+            if next(iter(extra)) not in str(error):
+                raise
+    return timm.create_model(name, pretrained=pretrained, **options)
+
+
+def _local_weights(path: Path) -> dict[str, Any]:
+    """timm's description of a local weight file."""
+    if not path.is_file():
+        raise PammError(f"pretrained: no file {str(path)!r}; want True, False or a weight file")
+    if path.suffix not in _WEIGHT_FILES:
+        raise PammError(f"pretrained: {path.name!r} is not one of {', '.join(_WEIGHT_FILES)}")
+    return {"file": str(path), "custom_load": path.suffix == ".npz"}

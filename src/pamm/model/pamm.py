@@ -1,0 +1,221 @@
+"""The network: image -> backbone -> task conv -> PAME -> stage fusion -> decoder (figure 2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pamm.errors import PammError, unknown
+from pamm.model.backbone import TAPS, Backbone
+from pamm.model.decoder import Decoder
+from pamm.model.experts import Router
+from pamm.model.pame import PAME
+from pamm.model.scan_order import ORDERS
+from pamm.model.stage_fusion import StageFusion
+from pamm.model.task_conv import TaskConv
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the network is made of. The defaults are the paper's for NYUD-v2 with ViT-B.
+
+    Raises PammError where a value is out of range.
+    """
+
+    tasks: dict[str, int]
+    """Task name -> output channels."""
+    backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
+    """A timm model that has forward_intermediates."""
+    pretrained: bool | str = False
+    """Backbone weights: False for none, True for timm's from the hub, or the path of a file."""
+    stride: int | None = None
+    """Pixels per position of the stage maps; None: a ViT's patch size, 16 for other backbones."""
+    d_model: int = 768
+    """Channels per task."""
+    d_state: int = 16
+    """States N of the scan."""
+    expand: int = 2
+    """Scanned channels per task, in units of d_model."""
+    num_experts: int = 15
+    """Parameter experts shared by all tasks (eq. 14)."""
+    top_k: int = 9
+    """Experts that stay active per image and task (table V)."""
+    expert_rank: int = 4
+    """Rank of one expert."""
+    scan: str = "hilbert"
+    """Visiting order: hilbert, zorder or serpentine (table VI)."""
+    directions: int = 4
+    """Rotations of the order that are scanned: 1, 2 or 4 (table VIII)."""
+    stages: int = 4
+    """Backbone stages used, the last ones: 1 to 4 (table VII)."""
+    task_conv: bool = True
+    """Task convolution (table II)."""
+    pame: bool = True
+    """PAME (table II); without it and the task convolution the model is the Baseline."""
+    experts_b: bool = True
+    """Parameter experts for B (table III)."""
+    experts_c: bool = True
+    """Parameter experts for C (table III)."""
+    prior_b: bool = True
+    """Parameter priors for B (table IV)."""
+    prior_c: bool = True
+    """Parameter priors for C (table IV)."""
+    drop_path: float = 0.15
+    """Stochastic depth rate of the backbone in training."""
+
+    def __post_init__(self) -> None:
+        if not self.tasks:
+            raise PammError("tasks: got none, want at least one {name: channels}")
+        for name, channels in self.tasks.items():
+            if channels < 1:
+                raise PammError(f"tasks: {name!r} has {channels} channels, want at least 1")
+        for field in ("d_model", "d_state", "expand", "num_experts", "expert_rank"):
+            if getattr(self, field) < 1:
+                raise PammError(f"{field}: got {getattr(self, field)}, want at least 1")
+        if not 1 <= self.top_k <= self.num_experts:
+            raise PammError(f"top_k: got {self.top_k}, want 1 to num_experts = {self.num_experts}")
+        if self.scan not in ORDERS:
+            raise PammError(unknown("scan order", self.scan, ORDERS))
+        if self.directions not in (1, 2, 4):
+            raise PammError(f"directions: got {self.directions}, want 1, 2 or 4")
+        if not 1 <= self.stages <= TAPS:
+            raise PammError(f"stages: got {self.stages}, want 1 to {TAPS}")
+        if self.stride is not None and self.stride < 1:
+            raise PammError(f"stride: got {self.stride}, want at least 1")
+        if not 0 <= self.drop_path < 1:
+            raise PammError(f"drop_path: got {self.drop_path}, want 0 <= drop_path < 1")
+
+
+class PAMM(nn.Module):
+    """Parameter Aware Mamba Model: one image, one dense prediction per task.
+
+    The maps of all T tasks travel as one tensor (B, T*d_model, h, w), a task being a group of
+    channels (`pamm.model.per_task`); the stages are a list.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        #: {name: pamm.tasks.Task} that explain the outputs; set by whoever trained or loaded this.
+        self.tasks: dict[str, Any] = {}
+        tasks, stages, d_model = len(config.tasks), range(config.stages), config.d_model
+        self.backbone = Backbone(
+            config.backbone,
+            pretrained=config.pretrained,
+            stages=config.stages,
+            width=d_model,
+            stride=config.stride,
+            drop_path=config.drop_path,
+        )
+        self.task_conv = nn.ModuleList(
+            TaskConv(
+                tasks=tasks,
+                inputs=self.backbone.channels,
+                d_model=d_model,
+                enabled=config.task_conv,
+            )
+            for _ in stages
+        )
+        self.pame = nn.ModuleList(
+            PAME(
+                tasks=tasks,
+                d_model=d_model,
+                d_state=config.d_state,
+                expand=config.expand,
+                num_experts=config.num_experts,
+                top_k=config.top_k,
+                expert_rank=config.expert_rank,
+                experts_b=config.experts_b,
+                experts_c=config.experts_c,
+                prior_b=config.prior_b,
+                prior_c=config.prior_c,
+                scan=config.scan,
+                directions=config.directions,
+            )
+            if config.pame
+            else nn.Identity()
+            for _ in stages
+        )
+        self.stage_fusion = StageFusion(tasks=tasks, d_model=d_model, stages=config.stages)
+        self.decoder = Decoder(channels=config.tasks, d_model=d_model)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """The predictions of all tasks, as logits.
+
+        Args:
+            image: (B, 3, H, W) float, normalised with the ImageNet mean and std; any H and W.
+
+        Returns:
+            {task: (B, channels, H, W)}, in the order of `config.tasks`.
+
+        Raises:
+            ValueError: the image is not (B, 3, H, W) floating point.
+        """
+        if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point():
+            raise ValueError(
+                f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
+            )
+        padded = pad_to_multiple(image, self.backbone.multiple)
+        stages = self.backbone(padded)
+        maps = [conv(stage) for conv, stage in zip(self.task_conv, stages, strict=True)]
+        maps = [pame(m) for pame, m in zip(self.pame, maps, strict=True)]
+        fused = self.stage_fusion(maps)
+        height, width = image.shape[-2:]
+        return {
+            task: logits[..., :height, :width]
+            for task, logits in self.decoder(fused, tuple(padded.shape[-2:])).items()
+        }
+
+    def routers(self) -> dict[str, Router]:
+        """{module name: router} of all stages; `router.weights` are those of the last forward."""
+        return {name: m for name, m in self.named_modules() if isinstance(m, Router)}
+
+    def balance_loss(self) -> Tensor:
+        """Load-balancing loss of the last forward pass, averaged over the routers (0 without any)."""
+        losses = [router.balance_loss() for router in self.routers().values()]
+        return torch.stack(losses).mean() if losses else torch.zeros(())
+
+    @torch.no_grad()
+    def start_outputs_at(self, values: Mapping[str, float]) -> None:
+        """Set the bias of the heads, e.g. {"depth": the data's mean depth}, before training."""
+        for name, value in values.items():
+            bias = self.decoder.heads[name].bias
+            assert isinstance(bias, Tensor)
+            bias.fill_(value)
+
+    def subset(self, tasks: list[str]) -> "PAMM":
+        """A model of some of the tasks with copies of their weights, in the order of `config.tasks`.
+
+        In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
+
+        Raises:
+            PammError: a task that this model does not have, or none at all.
+        """
+        for name in tasks:
+            if name not in self.config.tasks:
+                raise PammError(unknown("task", name, self.config.tasks))
+        keep = [i for i, name in enumerate(self.config.tasks) if name in tasks]
+        channels = {name: c for name, c in self.config.tasks.items() if name in tasks}
+        part = PAMM(replace(self.config, tasks=channels, pretrained=False))
+        whole, total = self.state_dict(), len(self.config.tasks)
+        part.load_state_dict(
+            {
+                # What shrinks with the number of tasks is stacked by task along the first axis.
+                key: whole[key]
+                if whole[key].shape == tensor.shape
+                else whole[key].unflatten(0, (total, -1))[keep].flatten(0, 1)
+                for key, tensor in part.state_dict().items()
+            }
+        )
+        part.tasks = {name: task for name, task in self.tasks.items() if name in channels}
+        return part.train(self.training)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Zeros (the mean colour) to the right and below, until both sides are multiples."""
+    height, width = image.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    return F.pad(image, (0, right, 0, down)) if down or right else image

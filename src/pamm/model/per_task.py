@@ -1,0 +1,39 @@
+"""Layers with separate weights per task, as one operation over all tasks.
+
+The features of T tasks travel as one map (B, T*C, h, w): the tasks are groups of channels. A
+convolution with T groups is then T separate convolutions, a norm with T times as many groups is T
+separate norms, and every weight of a task is a block of rows along the first axis, which is how
+`PAMM` cuts a model down to a subset of its tasks.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+
+def conv(tasks: int, inputs: int, outputs: int, size: int = 1, *, bias: bool = True) -> nn.Conv2d:
+    """One size x size convolution per task, inputs -> outputs channels each, same map size."""
+    return nn.Conv2d(
+        tasks * inputs, tasks * outputs, size, padding=size // 2, groups=tasks, bias=bias
+    )
+
+
+def depthwise(tasks: int, channels: int, size: int) -> nn.Conv2d:
+    """One size x size filter per task and channel."""
+    channels *= tasks
+    return nn.Conv2d(channels, channels, size, padding=size // 2, groups=channels)
+
+
+def group_norm(tasks: int, channels: int) -> nn.GroupNorm:
+    """GroupNorm(32) per task; where 32 does not divide the channels, their largest common divisor."""
+    return nn.GroupNorm(tasks * math.gcd(32, channels), tasks * channels)
+
+
+def batch_norm(tasks: int, channels: int) -> nn.BatchNorm2d:
+    """BatchNorm per task (the statistics are per channel, so the tasks do not mix)."""
+    return nn.BatchNorm2d(tasks * channels)
+
+
+def split(x: Tensor, tasks: int) -> Tensor:
+    """(B, T*C, ...) -> (B, T, C, ...), a view."""
+    return x.unflatten(1, (tasks, -1))

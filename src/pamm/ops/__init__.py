@@ -1,0 +1,5 @@
+"""The selective state-space scan in one and in many directions. Depends on torch only."""
+
+from pamm.ops.scan import available_backends, multi_directional_scan, selective_scan
+
+__all__ = ["available_backends", "multi_directional_scan", "selective_scan"]

@@ -1,0 +1,79 @@
+"""The scan written down as plainly as it can be without being slow: every kernel is held to this.
+
+Shape suffixes: B batch, D channels, G groups of channels, N states, L positions, K directions.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class LinearRecurrence(torch.autograd.Function):
+    """``h[t] = a[t] * h[t-1] + x[t]`` over the first axis, with ``h[-1] = 0``.
+
+    Its gradient is the same recurrence run backwards, so nothing but ``a`` and ``h`` is kept.
+    """
+
+    @staticmethod
+    def forward(ctx, a: Tensor, x: Tensor) -> Tensor:
+        h = torch.empty_like(x)
+        h[0] = x[0]
+        for t in range(1, len(x)):
+            torch.addcmul(x[t], a[t], h[t - 1], out=h[t])
+        ctx.save_for_backward(a, h)
+        return h
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        a, h = ctx.saved_tensors
+        grad_x = torch.empty_like(grad)
+        grad_x[-1] = grad[-1]
+        for t in range(len(grad) - 2, -1, -1):
+            torch.addcmul(grad[t], a[t + 1], grad_x[t + 1], out=grad_x[t])
+        grad_a = torch.zeros_like(a)
+        torch.mul(grad_x[1:], h[:-1], out=grad_a[1:])
+        return grad_a, grad_x
+
+
+def scan(
+    u_BDL: Tensor,
+    delta_BDL: Tensor,
+    A_DN: Tensor,
+    B_BGNL: Tensor,
+    C_BGNL: Tensor,
+    D_D: Tensor | None,
+    bias_D: Tensor | None,
+    *,
+    orders_KL: Tensor,
+    softplus: bool,
+) -> Tensor:
+    """The multi-directional scan of checked arguments; see `pamm.ops.multi_directional_scan`."""
+    batch, channels, length = u_BDL.shape
+    groups, state = B_BGNL.shape[1:3]
+    dtype = torch.promote_types(u_BDL.dtype, torch.float32)
+    delta_BDL = delta_BDL.to(dtype)
+    if bias_D is not None:
+        delta_BDL = delta_BDL + bias_D.to(dtype)[:, None]
+    if softplus:
+        delta_BDL = F.softplus(delta_BDL)
+    u_LBD, delta_LBD = u_BDL.to(dtype).permute(2, 0, 1), delta_BDL.permute(2, 0, 1)
+
+    # Everything that does not depend on the direction, once per image position.
+    decay_LBDN = torch.exp(delta_LBD[..., None] * A_DN.to(dtype))
+    B_LBGN, C_LBGN = (x.to(dtype).permute(3, 0, 1, 2) for x in (B_BGNL, C_BGNL))
+    input_LBDN = (
+        (delta_LBD * u_LBD).reshape(length, batch, groups, -1, 1) * B_LBGN[:, :, :, None]
+    ).reshape(decay_LBDN.shape)
+
+    # Visit the positions in each order, then read the states back at their image positions.
+    visits = orders_KL.T.reshape(-1)
+    by_time = (length, len(orders_KL) * batch, channels, state)
+    h = LinearRecurrence.apply(
+        decay_LBDN.index_select(0, visits).reshape(by_time),
+        input_LBDN.index_select(0, visits).reshape(by_time),
+    ).reshape(length * len(orders_KL), batch, groups, -1, state)
+    y = torch.matmul(h, C_LBGN.index_select(0, visits)[..., None])
+    y_LBD = torch.zeros_like(u_LBD).index_add(0, visits, y.reshape(-1, batch, channels))
+    if D_D is not None:
+        y_LBD = y_LBD + len(orders_KL) * D_D.to(dtype) * u_LBD
+    return y_LBD.permute(1, 2, 0).to(u_BDL.dtype)

@@ -1,0 +1,179 @@
+"""The public scan functions: argument checks and the choice of a backend.
+
+A backend is one function with the signature of `pamm.ops.reference.scan`: it gets arguments that
+were checked here, B and C always with their group axis, and orders always given.
+"""
+
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pamm.ops import reference
+
+#: Backends that can run here, best first: "auto" takes the first.
+BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.scan}
+
+_permutations: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+
+
+def available_backends() -> tuple[str, ...]:
+    """The names that `backend=` accepts here besides "auto", best first."""
+    return tuple(BACKENDS)
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    *,
+    softplus: bool = True,
+    backend: str = "auto",
+) -> Tensor:
+    """Mamba's selective scan over one sequence (paper eqs. 1-7, B discretised as delta * B).
+
+    Per batch b, channel d and state n, over the positions l in order::
+
+        delta = softplus(delta + delta_bias)
+        h[n]  = exp(delta * A[d, n]) * h[n] + delta * B[b, n, l] * u[b, d, l]
+        y[l]  = sum_n C[b, n, l] * h[n] + D[d] * u[b, d, l]
+
+    Args:
+        u, delta: (batch, channels, length), any floating dtype.
+        A: (channels, state), normally negative.
+        B, C: (batch, state, length), or (batch, groups, state, length) with groups dividing
+            channels: channel c uses group ``c // (channels // groups)``.
+        D, delta_bias: (channels,) or None for zero.
+        softplus: whether delta goes through softplus.
+        backend: "auto" or one of `available_backends()`.
+
+    Returns:
+        y (batch, channels, length) in u's dtype; the state is kept in float32 or better.
+        Differentiable in all seven tensors.
+
+    Raises:
+        ValueError, TypeError: an argument's shape, dtype or device does not fit, or the backend is
+            unknown or unavailable; the message names the argument.
+    """
+    orders = torch.arange(u.shape[-1], device=u.device)[None]
+    return multi_directional_scan(
+        u, delta, A, B, C, D, delta_bias, orders=orders, softplus=softplus, backend=backend
+    )
+
+
+def multi_directional_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    *,
+    orders: Tensor,
+    softplus: bool = True,
+    backend: str = "auto",
+) -> Tensor:
+    """`selective_scan` run once per visiting order, the outputs added in image order (eq. 20).
+
+    Args:
+        orders: int64 (directions, length); ``orders[k, t]`` is the image position visited at step
+            t in direction k, each row a permutation of ``range(length)``.
+
+    The other arguments, the dtype of the result and the errors are those of `selective_scan`.
+    D is added once per direction.
+
+    Returns:
+        y (batch, channels, length): ``y[..., p]`` is the sum over k of the scan in order k, read
+        back at image position p.
+    """
+    run = _backend(backend)
+    check_tensors(u, delta, A, B, C, D, delta_bias)
+    check_orders(orders, length=u.shape[-1], device=u.device)
+    if B.dim() == 3:
+        B = B[:, None]
+    if C.dim() == 3:
+        C = C[:, None]
+    return run(u, delta, A, B, C, D, delta_bias, orders_KL=orders, softplus=softplus)
+
+
+def _backend(name: str) -> Callable[..., Tensor]:
+    if name == "auto":
+        return next(iter(BACKENDS.values()))
+    if name not in BACKENDS:
+        raise ValueError(
+            f"backend: got {name!r}, which is unknown or not available here; "
+            f"use 'auto' or one of {', '.join(BACKENDS)}"
+        )
+    return BACKENDS[name]
+
+
+def check_tensors(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+) -> None:
+    """Raise a ValueError or TypeError naming the first argument that does not fit the others."""
+    given = {"u": u, "delta": delta, "A": A, "B": B, "C": C, "D": D, "delta_bias": delta_bias}
+    for name, tensor in given.items():
+        if tensor is None and name in ("D", "delta_bias"):
+            continue
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name}: got {type(tensor).__name__}, want a torch.Tensor")
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name}: got dtype {tensor.dtype}, want a real floating-point dtype")
+        if tensor.device != u.device:
+            raise ValueError(f"{name}: is on {tensor.device}, want {u.device}, where u is")
+    if u.dim() != 3 or u.shape[-1] == 0:
+        raise ValueError(f"u: got shape {tuple(u.shape)}, want (batch, channels, length >= 1)")
+    batch, channels, length = u.shape
+    if A.dim() != 2 or A.shape[0] != channels:
+        raise ValueError(f"A: got shape {tuple(A.shape)}, want (channels={channels}, state)")
+    _want("delta", delta, (batch, channels, length))
+    for name, tensor in (("B", B), ("C", C)):
+        groups = tensor.shape[1:2] if tensor.dim() == 4 else ()
+        if groups and (groups[0] == 0 or channels % groups[0]):
+            raise ValueError(f"{name}: got {groups[0]} groups, want a divisor of {channels} channels")
+        _want(name, tensor, (batch, *groups, A.shape[1], length))
+    if (B.shape[1] if B.dim() == 4 else 1) != (C.shape[1] if C.dim() == 4 else 1):
+        raise ValueError(f"C: got shape {tuple(C.shape)}, want the groups of B, {tuple(B.shape)}")
+    for name, vector in (("D", D), ("delta_bias", delta_bias)):
+        if vector is not None:
+            _want(name, vector, (channels,))
+
+
+def _want(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name}: got shape {tuple(tensor.shape)}, want {tuple(shape)}")
+
+
+def check_orders(orders: Tensor, *, length: int, device: torch.device) -> None:
+    """Raise unless orders is int64 (directions, length), on the device, each row a permutation.
+
+    The contents are looked at once per tensor object, so that a cached order costs nothing.
+    """
+    if torch.compiler.is_compiling() or _permutations.get(id(orders)) is orders:
+        if orders.shape[-1] == length and orders.device == device:
+            return
+    if not isinstance(orders, Tensor) or orders.dtype != torch.int64:
+        got = orders.dtype if isinstance(orders, Tensor) else type(orders).__name__
+        raise TypeError(f"orders: got {got}, want an int64 tensor")
+    if orders.dim() != 2 or orders.shape[0] == 0 or orders.shape[1] != length:
+        raise ValueError(
+            f"orders: got shape {tuple(orders.shape)}, want (directions >= 1, length={length})"
+        )
+    if orders.device != device:
+        raise ValueError(f"orders: is on {orders.device}, want {device}, where u is")
+    identity = torch.arange(length, device=device)
+    if not torch.equal(orders.sort(dim=1).values, identity.expand_as(orders)):
+        raise ValueError(f"orders: every row must be a permutation of range({length})")
+    _permutations[id(orders)] = orders

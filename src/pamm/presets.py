@@ -1,0 +1,144 @@
+"""Ready experiments by name: the demo, the paper's two benchmarks, and their Baseline twins.
+
+Each says the command, the hardware, the time and the score that it was measured with, or that it
+was not measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pamm.config import Experiment
+from pamm.data import DataConfig
+from pamm.errors import unknown
+from pamm.model import ModelConfig
+from pamm.optim import OptimConfig
+from pamm.train import TrainConfig
+
+VIT_B = "vit_base_patch16_384.augreg_in21k_ft_in1k"
+VIT_L = "vit_large_patch16_384.augreg_in21k_ft_in1k"
+SYNTHETIC = {
+    "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,
+}  # fmt: skip
+NYUD = {"semseg": 40, "depth": 1, "normals": 3, "boundary": 1}
+PASCAL = {"semseg": 21, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """An experiment with what is known about it."""
+
+    summary: str
+    hardware: str
+    time: str
+    expected: str
+    experiment: Experiment
+
+
+def synthetic_tiny() -> Preset:
+    """The demo: all six tasks on rendered rooms, trained from scratch on a CPU."""
+    return Preset(
+        summary="six tasks on rendered rooms, from scratch on a CPU: what `make demo` trains",
+        hardware="2 CPU cores",
+        time="not measured",
+        expected="not measured",
+        experiment=Experiment(
+            model=ModelConfig(
+                tasks=SYNTHETIC,
+                backbone="resnet10t",
+                stride=8,
+                d_model=32,
+                d_state=4,
+                drop_path=0.0,
+            ),
+            data=DataConfig(name="synthetic", size=(96, 128)),
+            optim=OptimConfig(lr=2e-3, warmup=50),
+            train=TrainConfig(
+                steps=800,
+                batch_size=8,
+                log_every=10,
+                validate_every=200,
+                checkpoint_every=50,
+            ),
+        ),
+    )
+
+
+def nyud(backbone: str, published: str) -> Preset:
+    """NYUD-v2 with the paper's recipe (sections V-A, table I)."""
+    return Preset(
+        summary="NYUD-v2, four tasks, the paper's recipe",
+        hardware="a GPU",
+        time="not measured",
+        expected=f"not measured; {published}",
+        experiment=Experiment(
+            model=ModelConfig(
+                tasks=NYUD, backbone=backbone, pretrained=True, d_model=768, d_state=16
+            ),
+            data=DataConfig(name="nyud", size=(448, 576)),
+            optim=OptimConfig(lr=1e-5),
+            train=TrainConfig(),
+        ),
+    )
+
+
+def pascal(backbone: str, d_model: int, published: str) -> Preset:
+    """PASCAL-Context with the paper's recipe (sections V-A, table I)."""
+    return Preset(
+        summary="PASCAL-Context, five tasks, the paper's recipe",
+        hardware="a GPU",
+        time="not measured",
+        expected=f"not measured; {published}",
+        experiment=Experiment(
+            model=ModelConfig(
+                tasks=PASCAL, backbone=backbone, pretrained=True, d_model=d_model, d_state=64
+            ),
+            data=DataConfig(name="pascal_context", size=(512, 512)),
+            optim=OptimConfig(lr=2e-5),
+            train=TrainConfig(),
+        ),
+    )
+
+
+def baseline(preset: Preset) -> Preset:
+    """The same without task convolution and PAME: the Baseline of tables I and II."""
+    model = replace(preset.experiment.model, task_conv=False, pame=False)
+    return replace(
+        preset,
+        summary=preset.summary + "; Baseline, without task convolution and PAME",
+        time="not measured",
+        expected="not measured",
+        experiment=replace(preset.experiment, model=model),
+    )
+
+
+_FULL: dict[str, Callable[[], Preset]] = {
+    "synthetic-tiny": synthetic_tiny,
+    "nyud-vit-b": lambda: nyud(
+        VIT_B, "the paper: mIoU 51.10, RMSE 0.5349, mErr 18.90, odsF 78.00"
+    ),
+    "nyud-vit-l": lambda: nyud(
+        VIT_L, "the paper: mIoU 56.63, RMSE 0.5102, mErr 18.52, odsF 78.10"
+    ),
+    "pascal-vit-b": lambda: pascal(
+        VIT_B, 768, "the paper: mIoU 79.12, parts 67.83, maxF 85.25, mErr 13.40, odsF 73.40"
+    ),
+    "pascal-vit-l": lambda: pascal(
+        VIT_L, 1024, "the paper: mIoU 81.38, parts 70.39, maxF 84.51, mErr 13.36, odsF 75.30"
+    ),
+}
+
+PRESETS: dict[str, Preset] = {}
+for _name, _make in _FULL.items():
+    PRESETS[_name] = _make()
+    PRESETS[f"{_name}-baseline"] = baseline(PRESETS[_name])
+
+
+def preset(name: str) -> Preset:
+    """The preset of this name.
+
+    Raises:
+        PammError: an unknown name; the message lists the known ones.
+    """
+    if name not in PRESETS:
+        raise PammError(unknown("preset", name, PRESETS))
+    return PRESETS[name]

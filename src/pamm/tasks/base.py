@@ -1,0 +1,182 @@
+"""What a task is: everything that one kind of prediction needs, from its loss to its colours.
+
+Shapes: B images, C = `Task.channels`, H x W pixels; `*lead` is `Task.target_lead`, the axes that a
+target has in front of H and W.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pamm.metrics import Metric
+
+IGNORE = 255
+"""The value of class maps, saliency and boundary maps that marks a pixel without a label."""
+
+Array = NDArray[Any]
+Picture = NDArray[np.uint8]
+"""A picture to look at: uint8 (H, W, 3), sRGB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """One prediction per pixel. Subclasses say how it is trained, decoded, scored and drawn.
+
+    All of it works pixel by pixel except the sums in `loss`, so a caller may decode or draw an
+    image in pieces.
+    """
+
+    type_name: ClassVar[str]
+    """The key in `TASK_TYPES`, and the default `name`."""
+    title: ClassVar[str]
+    """The name in words, for pictures and tables."""
+    score: ClassVar[str]
+    """The key of the main number in `metric().compute()`."""
+    higher_is_better: ClassVar[bool]
+    unit: ClassVar[str]
+    """Of the main number: "", "degrees" or "m"."""
+    target_lead: ClassVar[tuple[int, ...]]
+    """The axes of an un-batched target before (H, W): () for class maps, (3,) for normals."""
+    target_dtype: ClassVar[torch.dtype]
+
+    name: str
+    channels: int
+    loss_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.channels < 1:
+            raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be at least 1")
+        if not (math.isfinite(self.loss_weight) and self.loss_weight >= 0):
+            raise ValueError(
+                f"task {self.name!r}: loss_weight is {self.loss_weight}, must be finite and >= 0"
+            )
+
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The training loss, a scalar, before `loss_weight`: the mean over the valid pixels.
+
+        Args:
+            logits: (B, C, H, W) of any float type; computed in float32 at least.
+            target: (B, *lead, H, W).
+
+        Returns:
+            A scalar; 0 with a zero gradient where no pixel is valid.
+
+        Raises:
+            ValueError: where the shapes do not match.
+        """
+        self._check_logits(logits)
+        wanted = (logits.shape[0], *self.target_lead, *logits.shape[2:])
+        if tuple(target.shape) != wanted:
+            raise ValueError(
+                f"task {self.name!r}: target has shape {tuple(target.shape)}, but logits of shape "
+                f"{tuple(logits.shape)} want {wanted}"
+            )
+        return self._loss(at_least_float32(logits), target)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Logits (B, C, H, W) to the prediction in units, see the subclass. Pixel by pixel."""
+        self._check_logits(logits)
+        return self._decode(at_least_float32(logits))
+
+    @abstractmethod
+    def metric(self) -> "Metric":
+        """A fresh metric; it takes what `decode` returns, and the target."""
+
+    @property
+    @abstractmethod
+    def pad_value(self) -> int | float:
+        """What a target holds where there is no label: the value to pad it with."""
+
+    @property
+    def initial_output(self) -> float:
+        """Where the last bias of the decoder head should start."""
+        return 0.0
+
+    def missing(self, height: int, width: int) -> Tensor:
+        """The target (*lead, height, width) of an image that has no label for this task."""
+        shape = (*self.target_lead, height, width)
+        return torch.full(shape, self.pad_value, dtype=self.target_dtype)
+
+    def flip(self, target: Tensor) -> Tensor:
+        """The target (..., H, W) of the image mirrored left to right."""
+        return target.flip(-1)
+
+    def rescale(self, target: Tensor, scale: float) -> Tensor:
+        """What the VALUES of a target become when the image is enlarged `scale` times.
+
+        Only depth changes: an object drawn twice as large is half as far. Resampling the pixels
+        is the caller's affair.
+        """
+        return target
+
+    @abstractmethod
+    def to_array(self, prediction_or_target: Tensor) -> Array:
+        """One prediction or target without the batch axis, as the array a user works with."""
+
+    @abstractmethod
+    def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
+        """A picture (H, W, 3) of what `to_array` returned; no label is `colours.INVALID`.
+
+        `value_range` fixes which values get the first and the last colour, so that pictures can
+        be compared; it counts only for tasks whose `value_range` is not None.
+        """
+
+    def value_range(self, array: Array) -> tuple[float, float] | None:
+        """The values that `colourise` stretches over its colours, in `unit`; None: fixed ones."""
+        return None
+
+    def caption(self, value_range: tuple[float, float] | None = None) -> str:
+        """The heading of a picture, such as "depth, 0.8 to 4.6 m"."""
+        title = self.title if self.name == self.type_name else self.name.replace("_", " ")
+        if value_range is None:
+            return title
+        return f"{title}, {value_range[0]:.1f} to {value_range[1]:.1f} {self.unit}".rstrip()
+
+    def legend(self, array: Array) -> dict[str, tuple[int, int, int]]:
+        """The named colours in the picture of `array`: {name: RGB}; empty without class names."""
+        return {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The task as JSON values; `task_from_dict` makes the same task of it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+        return {"type": self.type_name, **listed}
+
+    @abstractmethod
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _decode(self, logits: Tensor) -> Tensor: ...
+
+    def _check_logits(self, logits: Tensor) -> None:
+        if logits.ndim != 4 or logits.shape[1] != self.channels:
+            raise ValueError(
+                f"task {self.name!r}: logits have shape {tuple(logits.shape)}, must be "
+                f"(batch, {self.channels}, height, width)"
+            )
+
+    def _check_channels(self, *allowed: int) -> None:
+        if self.channels not in allowed:
+            wanted = " or ".join(map(str, allowed))
+            raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be {wanted}")
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """`x` in float32; float64 stays, so that gradients can be checked in it."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
+    """The sum of `values` where `valid` (of the same or a broadcasting shape), over its count.
+
+    0 where nothing is valid; values elsewhere may be anything, NaN too.
+    """
+    kept = torch.where(valid, values, values.new_zeros(()))
+    return kept.sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,69 @@
+"""The common part of tasks that answer yes or no for each pixel, as a probability."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pamm.tasks.base import IGNORE, Array, Picture, Task, masked_mean
+from pamm.tasks.colours import INVALID
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryMap(Task, ABC):
+    """Weighted binary cross entropy: positives weigh w, negatives 1 - w.
+
+    loss = sum over valid pixels of weight * cross entropy / number of valid pixels
+
+    One channel is the logit of "yes"; two are "no" and "yes", and their difference is that logit
+    (softmax cross entropy over two classes is the same function). Target (B, 1, H, W) of any type:
+    1 is yes, 255 not labelled, anything else no. Prediction: probability (B, 1, H, W); array
+    float32 (H, W), 255 where a target is not labelled.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    unit: ClassVar[str] = ""
+    target_lead: ClassVar[tuple[int, ...]] = (1,)
+    target_dtype: ClassVar[torch.dtype] = torch.uint8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_channels(1, 2)
+
+    @property
+    def pad_value(self) -> int:
+        return IGNORE
+
+    @abstractmethod
+    def weight_of_positives(self, positive: Tensor, valid: Tensor) -> Tensor | float:
+        """w in 0..1, from the bool maps (B, 1, H, W) of the yes and of the labelled pixels."""
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        positive, valid = target == 1, target != IGNORE
+        w = torch.as_tensor(self.weight_of_positives(positive, valid), dtype=logits.dtype)
+        entropy = F.binary_cross_entropy_with_logits(
+            _logit(logits), positive.to(logits.dtype), reduction="none"
+        )
+        return masked_mean(torch.where(positive, w, 1 - w) * entropy, valid)
+
+    def _decode(self, logits: Tensor) -> Tensor:
+        return _logit(logits).sigmoid()
+
+    def to_array(self, prediction_or_target: Tensor) -> Array:
+        return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)
+
+    def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
+        """Grey: black is no, white is yes."""
+        grey = np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
+        picture = np.repeat(grey[..., None], 3, axis=-1)
+        picture[array == IGNORE] = INVALID
+        return picture
+
+
+def _logit(logits: Tensor) -> Tensor:
+    """(B, 1 or 2, H, W) to the logit of "yes" (B, 1, H, W)."""
+    return logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]

@@ -1,0 +1,88 @@
+"""The common part of tasks that give each pixel one of several classes."""
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pamm.tasks.base import IGNORE, Array, Picture, Task
+from pamm.tasks.colours import BACKGROUND, INVALID, palette
+
+if TYPE_CHECKING:
+    from pamm.metrics import MeanIoU
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMap(Task, ABC):
+    """Cross entropy over the classes, ignoring `ignore_index`.
+
+    Target int64 (B, H, W) (any integer type is taken), prediction int64 (B, H, W), array uint8
+    (H, W), int32 with more than 255 classes. Scored by the mean intersection over union.
+    """
+
+    score: ClassVar[str] = "mIoU"
+    higher_is_better: ClassVar[bool] = True
+    unit: ClassVar[str] = ""
+    target_lead: ClassVar[tuple[int, ...]] = ()
+    target_dtype: ClassVar[torch.dtype] = torch.int64
+
+    class_names: tuple[str, ...] = ()
+    """One name a class, in order, or none at all. A class named "background" is drawn dark."""
+    ignore_index: int = IGNORE
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.class_names) not in (0, self.channels):
+            raise ValueError(
+                f"task {self.name!r}: {len(self.class_names)} class names for {self.channels} "
+                "channels; give one name a channel, or ()"
+            )
+        if 0 <= self.ignore_index < self.channels:
+            raise ValueError(
+                f"task {self.name!r}: ignore_index {self.ignore_index} is also one of the "
+                f"{self.channels} classes; choose another value"
+            )
+
+    @property
+    def pad_value(self) -> int:
+        return self.ignore_index
+
+    def metric(self) -> "MeanIoU":
+        from pamm.metrics import MeanIoU
+
+        return MeanIoU(self.channels, ignore_index=self.ignore_index)
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        target = target.long()
+        total = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="sum")
+        return total / (target != self.ignore_index).sum().clamp(min=1)
+
+    def _decode(self, logits: Tensor) -> Tensor:
+        return logits.argmax(dim=1)
+
+    def to_array(self, prediction_or_target: Tensor) -> Array:
+        fits = 0 <= self.ignore_index <= 255 and self.channels <= 256
+        return prediction_or_target.cpu().numpy().astype(np.uint8 if fits else np.int32)
+
+    def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
+        colours = self._colours()
+        known = (array >= 0) & (array < self.channels)
+        picture: Picture = colours[np.where(known, array, 0).astype(np.int64)]
+        picture[~known] = INVALID
+        return picture
+
+    def legend(self, array: Array) -> dict[str, tuple[int, int, int]]:
+        colours = self._colours()
+        present = [int(c) for c in np.unique(array) if 0 <= c < len(self.class_names)]
+        return {self.class_names[c]: tuple(map(int, colours[c])) for c in present}  # type: ignore[misc]
+
+    def _colours(self) -> Picture:
+        """uint8 (C, 3): the palette, one colour a class."""
+        if "background" not in self.class_names:
+            return palette(self.channels)
+        background = self.class_names.index("background")
+        return np.insert(palette(self.channels - 1), background, BACKGROUND, axis=0)

@@ -1,0 +1,40 @@
+"""Saliency: the objects that catch the eye."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from torch import Tensor
+
+from pamm.tasks.binary_map import BinaryMap
+
+if TYPE_CHECKING:
+    from pamm.metrics import MaxF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saliency(BinaryMap):
+    """Class-balanced cross entropy, scored by the maximal F-measure.
+
+    Positives weigh the share of negatives among the labelled pixels of the batch, negatives the
+    share of positives, so both kinds count as much in sum. It is the weighted sum over the NUMBER
+    of labelled pixels (not over the sum of weights), so at most 2 p (1 - p) of the plain cross
+    entropy's size with a share p of positives; a batch with one kind only has loss 0.
+    """
+
+    type_name: ClassVar[str] = "saliency"
+    title: ClassVar[str] = "saliency"
+    score: ClassVar[str] = "maxF"
+
+    name: str = type_name
+    channels: int = 2
+    loss_weight: float = 5.0
+    protocol: Literal["official", "plain"] = "official"
+    """Of the score: see `pamm.metrics.MaxF`."""
+
+    def metric(self) -> "MaxF":
+        from pamm.metrics import MaxF
+
+        return MaxF(protocol=self.protocol)
+
+    def weight_of_positives(self, positive: Tensor, valid: Tensor) -> Tensor:
+        return 1 - positive.sum() / valid.sum().clamp(min=1)

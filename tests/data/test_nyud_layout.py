@@ -1,0 +1,86 @@
+"""The folder is read back by a reader of its own, written from the layout's description."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pamm.data import Synthetic, write_nyud_layout
+from pamm.errors import PammError
+
+
+@pytest.fixture(scope="module")
+def splits(rooms: Synthetic) -> dict[str, Synthetic]:
+    val = Synthetic("val", size=(24, 32), count=3, root=rooms.cache.root)
+    return {"train": rooms, "val": val}
+
+
+@pytest.fixture(scope="module")
+def folder(splits, tmp_path_factory) -> Path:
+    return write_nyud_layout(splits, tmp_path_factory.mktemp("nyud"))
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 7), ("val", 3)])
+def test_labels_come_back(folder: Path, splits, split: str, count: int) -> None:
+    names = (folder / "gt_sets" / f"{split}.txt").read_text().split()
+    assert len(names) == len(set(names)) == count
+    for index, name in enumerate(names):
+        item = splits[split][index]
+        targets = {key: value.numpy() for key, value in item["targets"].items()}
+        image = np.asarray(Image.open(folder / "images" / f"{name}.png"))
+        assert np.array_equal(image, item["image"].permute(1, 2, 0).numpy())
+        classes = np.asarray(Image.open(folder / "segmentation" / f"{name}.png")).astype(int) - 1
+        assert np.array_equal(classes, targets["semseg"])
+        depth = np.load(folder / "depth" / f"{name}.npy")
+        assert depth.dtype == np.float32
+        assert np.array_equal(depth, targets["depth"][0])
+        edge = np.asarray(Image.open(folder / "edge" / f"{name}.png"))
+        assert np.array_equal(edge == 255, targets["boundary"][0] == 1)
+        assert set(np.unique(edge)) <= {0, 255}
+        normals = np.asarray(Image.open(folder / "normals" / f"{name}.png")) * (2 / 255) - 1
+        assert np.abs(normals.transpose(2, 0, 1) - targets["normals"]).max() <= 1 / 255 + 1e-6
+
+
+def test_no_image_is_in_both_splits_and_nothing_else_is_there(folder: Path) -> None:
+    lists = [(folder / "gt_sets" / f"{s}.txt").read_text().split() for s in ("train", "val")]
+    assert not set(lists[0]) & set(lists[1])
+    folders = {path.name for path in folder.iterdir() if path.is_dir()}
+    assert folders == {"images", "segmentation", "depth", "normals", "edge", "gt_sets"}
+    for name in folders - {"gt_sets"}:
+        assert len(list((folder / name).iterdir())) == 10
+
+
+def test_a_second_call_completes_the_first(splits, folder: Path) -> None:
+    whole, gone = folder / "depth" / "train-000000.npy", folder / "depth" / "train-000001.npy"
+    before, lost = whole.stat().st_mtime_ns, gone.read_bytes()
+    gone.unlink()
+    write_nyud_layout(splits, folder)
+    assert gone.read_bytes() == lost
+    assert whole.stat().st_mtime_ns == before
+
+
+def test_only_the_tasks_that_are_there(rooms: Synthetic, tmp_path: Path) -> None:
+    few = Synthetic(size=(24, 32), count=1, root=rooms.cache.root, tasks=["depth", "saliency"])
+    out = write_nyud_layout({"train": few}, tmp_path / "out")
+    assert {p.name for p in out.iterdir() if p.is_dir()} == {"images", "depth", "gt_sets"}
+
+
+def test_unlabelled_pixels_are_zero_in_the_segmentation() -> None:
+    import io
+
+    from pamm.data.nyud_layout import ENCODERS
+
+    encoded = ENCODERS["semseg"][2](np.array([[0, 15, 255]]))
+    assert np.asarray(Image.open(io.BytesIO(encoded))).tolist() == [[1, 16, 0]]
+
+
+def test_foreign_folders_are_left_alone(splits, rooms: Synthetic, folder: Path, tmp_path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(PammError, match="not empty"):
+        write_nyud_layout(splits, tmp_path)
+    with pytest.raises(PammError, match="is a file"):
+        write_nyud_layout(splits, tmp_path / "thesis.txt")
+    with pytest.raises(PammError, match="holds other rooms"):
+        write_nyud_layout({"train": rooms}, folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
