@@ -66,7 +66,10 @@ def _candidates(
     squared = dr**2 + dc**2
     order = np.argsort(squared, kind="stable")
     order = order[np.sqrt(squared[order]) <= max_distance]
-    return number[rows[:, None] + reach + dr[order], columns[:, None] + reach + dc[order]]
+    near: NDArray[np.int32] = number[
+        rows[:, None] + reach + dr[order], columns[:, None] + reach + dc[order]
+    ]
+    return near
 
 
 def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:

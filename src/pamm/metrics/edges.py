@@ -5,23 +5,27 @@ and C. L. Zitnick, "Fast edge detection using structured forests", 2015), which 
 of the multi-task literature go through. Arrays are (H,W), rows first.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Words = NDArray[Any]  # uint64, one binary map a bit
 
 # Row and column steps to the eight neighbours: east first, then counter-clockwise (Guo and Hall).
 _NEIGHBOURS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 
 
 def triangle_smooth(image: Floats, radius: int) -> Floats:
-    """Convolve with the normalised triangle (1, 2 .. radius+1 .. 2, 1) both ways; edges mirrored."""
+    """Convolve both ways with the normalised triangle (1, 2 .. radius+1 .. 2, 1), ends mirrored."""
     rise = np.arange(1, radius + 2, dtype=np.float64)
     kernel = np.concatenate([rise, rise[-2::-1]]) / (radius + 1) ** 2
     rows = ndimage.correlate1d(image, kernel, axis=0, mode="reflect")
-    return ndimage.correlate1d(rows, kernel, axis=1, mode="reflect")
+    smooth: Floats = ndimage.correlate1d(rows, kernel, axis=1, mode="reflect")
+    return smooth
 
 
 def normal_angle(edges: Floats, radius: int = 4) -> Floats:
@@ -100,7 +104,7 @@ def thin_nested(
     return np.unpackbits(words.view(np.uint8), axis=1, count=maps)[:pixels].astype(bool)
 
 
-def _deletable(x: NDArray[np.uint64], *, second: bool) -> NDArray[np.uint64]:
+def _deletable(x: Words, *, second: bool) -> Words:
     """The bits that one sub-iteration of Guo and Hall may delete; x: (8,P,W) neighbours."""
     crossings = [~x[i] & (x[i + 1] | x[(i + 2) % 8]) for i in (0, 2, 4, 6)]
     some, several, _ = _tally(crossings)
@@ -109,12 +113,13 @@ def _deletable(x: NDArray[np.uint64], *, second: bool) -> NDArray[np.uint64]:
     one_side = some & ~several
     two_or_three = two_first & two_second & ~(four_first & four_second)
     a, b, c, d = (5, 6, 3, 4) if second else (1, 2, 7, 0)
-    return one_side & two_or_three & ~((x[a] | x[b] | ~x[c]) & x[d])
+    deletable: Words = one_side & two_or_three & ~((x[a] | x[b] | ~x[c]) & x[d])
+    return deletable
 
 
 def _tally(
-    bits: list[NDArray[np.uint64]],
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+    bits: list[Words],
+) -> tuple[Words, Words, Words]:
     """Of four words, bit by bit: is at least one set, are at least two, are all four."""
     a, b, c, d = bits
     either, other = a | b, c | d
@@ -138,7 +143,8 @@ def _interpolate(image: Floats, y: Floats, x: Floats) -> Floats:
     y, x = y - top, x - left
     upper = image[top, left] * (1 - x) + image[top, right] * x
     lower = image[bottom, left] * (1 - x) + image[bottom, right] * x
-    return upper * (1 - y) + lower * y
+    values: Floats = upper * (1 - y) + lower * y
+    return values
 
 
 def _ramp(length: int, border: int) -> Floats:

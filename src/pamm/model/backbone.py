@@ -6,6 +6,7 @@ projected to a common width and resized to a common grid.
 """
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,27 +104,25 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
         known = timm.list_models()
         close = [m for m in known if m.startswith(name.split("_")[0])][:8] or known[:8]
         raise PammError(unknown("backbone", name, close) + " ... (timm.list_models() has them all)")
-    if not timm.is_model(name):
-        tags = timm.list_pretrained(name.split(".")[0] + ".*")
+    if "." in name and name not in (tags := timm.list_pretrained(name.split(".")[0] + ".*")):
         raise PammError(unknown("backbone", name, tags))
-    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
-    if isinstance(pretrained, str):
-        options["pretrained_cfg_overlay"] = _local_weights(Path(pretrained))
+    options = {"num_classes": 0, "drop_path_rate": drop_path}
     try:
-        return _create_for_any_size(name, bool(pretrained), options)
+        net = _create_for_any_size(name, pretrained is True, options)
     except TypeError as error:
-        if "drop_path_rate" in str(error):
-            raise PammError(f"backbone {name!r} has no drop path: set drop_path to 0") from error
-        raise
-    except (RuntimeError, KeyError, OSError) as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise PammError(f"backbone {name!r} has no drop path: set drop_path to 0") from error
+    except (RuntimeError, OSError) as error:
         if not pretrained:
             raise
-        source = "the hub" if pretrained is True else repr(pretrained)
-        reason = str(error).strip().splitlines()[0]
         raise PammError(
-            f"backbone {name!r}: no weights from {source} ({reason}); give a file of this model's "
-            "weights as `pretrained`, or False for none"
+            f"backbone {name!r}: the hub gave no weights ({first_line(error)}); give a file of "
+            "them as `pretrained`, or False for none"
         ) from error
+    if isinstance(pretrained, str):
+        load_weights(net, Path(pretrained), name)
+    return net
 
 
 def _create_for_any_size(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
@@ -137,10 +136,35 @@ def _create_for_any_size(name: str, pretrained: bool, options: dict[str, Any]) -
     return timm.create_model(name, pretrained=pretrained, **options)
 
 
-def _local_weights(path: Path) -> dict[str, Any]:
-    """timm's description of a local weight file."""
+def load_weights(net: nn.Module, path: Path, name: str) -> None:
+    """Fill a timm model from a local file; a classifier in it is left out, nothing may be missing.
+
+    Raises:
+        PammError: no such file, or not the weights of this model.
+    """
     if not path.is_file():
         raise PammError(f"pretrained: no file {str(path)!r}; want True, False or a weight file")
     if path.suffix not in _WEIGHT_FILES:
         raise PammError(f"pretrained: {path.name!r} is not one of {', '.join(_WEIGHT_FILES)}")
-    return {"file": str(path), "custom_load": path.suffix == ".npz"}
+    try:
+        if path.suffix == ".npz":
+            net.load_pretrained(str(path))
+            return
+        state = timm.models.load_state_dict(str(path))
+        # Each family of timm knows the older names and sizes of its own weights.
+        adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+        missing = net.load_state_dict(adapt(state, net) if adapt else state, strict=False)[0]
+    except Exception as error:  # unpickling, safetensors and the adapters fail each in their way
+        raise PammError(
+            f"pretrained: {str(path)!r} holds no weights of {name!r} ({first_line(error)})"
+        ) from error
+    if missing:
+        raise PammError(
+            f"pretrained: {str(path)!r} holds no weights of {name!r}: {len(missing)} of "
+            f"{len(net.state_dict())} tensors are missing, such as {missing[0]!r}"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of an error's text, for a message of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -25,8 +25,11 @@ def depthwise(tasks: int, channels: int, size: int) -> nn.Conv2d:
 
 
 def group_norm(tasks: int, channels: int) -> nn.GroupNorm:
-    """GroupNorm(32) per task; where 32 does not divide the channels, their largest common divisor."""
-    return nn.GroupNorm(tasks * math.gcd(32, channels), tasks * channels)
+    """GroupNorm(32) per task; narrow maps get fewer groups, so that each has 4 channels or more."""
+    groups = math.gcd(32, channels)
+    while groups > 1 and channels // groups < 4:
+        groups //= 2
+    return nn.GroupNorm(tasks * groups, tasks * channels)
 
 
 def batch_norm(tasks: int, channels: int) -> nn.BatchNorm2d:

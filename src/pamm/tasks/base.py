@@ -6,6 +6,7 @@ target has in front of H and W.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,6 +105,18 @@ class Task(ABC):
         shape = (*self.target_lead, height, width)
         return torch.full(shape, self.pad_value, dtype=self.target_dtype)
 
+    @abstractmethod
+    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+        """The best guess of someone who never sees an image: a floor for any score.
+
+        Args:
+            targets: un-batched, all (*lead, H, W) of one size.
+
+        Returns:
+            A prediction as of `decode`, without the batch axis: at each position the mean of the
+            labels there, of class maps the most frequent class.
+        """
+
     def flip(self, target: Tensor) -> Tensor:
         """The target (..., H, W) of the image mirrored left to right."""
         return target.flip(-1)
@@ -129,7 +142,10 @@ class Task(ABC):
         """
 
     def value_range(self, array: Array) -> tuple[float, float] | None:
-        """The values that `colourise` stretches over its colours, in `unit`; None: fixed ones."""
+        """The values that `colourise` stretches over its colours, in `unit`.
+
+        None where its colours are fixed, or where nothing is labelled.
+        """
         return None
 
     def caption(self, value_range: tuple[float, float] | None = None) -> str:
@@ -166,6 +182,26 @@ class Task(ABC):
         if self.channels not in allowed:
             wanted = " or ".join(map(str, allowed))
             raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be {wanted}")
+
+
+def mean_over_images(labelled: Iterable[tuple[Tensor, Tensor]], *, missing: float) -> Tensor:
+    """The mean at each position of values (c, H, W) where valid (1, H, W); `missing` where never.
+
+    Raises:
+        ValueError: without any image, or with images of several sizes.
+    """
+    total, count = torch.zeros(()), torch.zeros(())
+    for values, valid in labelled:
+        if count.ndim and count.shape != valid.shape:
+            raise ValueError(
+                f"a mean over images of several sizes, {tuple(count.shape[-2:])} and "
+                f"{tuple(valid.shape[-2:])}; give targets of one size"
+            )
+        total = total + torch.where(valid, values, 0).double()
+        count = count + valid
+    if not count.ndim:
+        raise ValueError("a mean over no images; give at least one target")
+    return torch.where(count > 0, total / count.clamp(min=1), missing).float()
 
 
 def at_least_float32(x: Tensor) -> Tensor:

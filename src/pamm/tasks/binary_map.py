@@ -1,6 +1,7 @@
 """The common part of tasks that answer yes or no for each pixel, as a probability."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import IGNORE, Array, Picture, Task, masked_mean
+from pamm.tasks.base import IGNORE, Array, Picture, Task, masked_mean, mean_over_images
 from pamm.tasks.colours import INVALID
 
 
@@ -44,14 +45,16 @@ class BinaryMap(Task, ABC):
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
         positive, valid = target == 1, target != IGNORE
-        w = torch.as_tensor(self.weight_of_positives(positive, valid), dtype=logits.dtype)
-        entropy = F.binary_cross_entropy_with_logits(
-            _logit(logits), positive.to(logits.dtype), reduction="none"
-        )
-        return masked_mean(torch.where(positive, w, 1 - w) * entropy, valid)
+        w = self.weight_of_positives(positive, valid)
+        yes = positive.to(logits.dtype)
+        entropy = F.binary_cross_entropy_with_logits(_logit(logits), yes, reduction="none")
+        return masked_mean((w * yes + (1 - w) * (1 - yes)) * entropy, valid)
 
     def _decode(self, logits: Tensor) -> Tensor:
         return _logit(logits).sigmoid()
+
+    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+        return mean_over_images(((t == 1, t != IGNORE) for t in targets), missing=0)
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)

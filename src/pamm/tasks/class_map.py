@@ -1,6 +1,7 @@
 """The common part of tasks that give each pixel one of several classes."""
 
 from abc import ABC
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import IGNORE, Array, Picture, Task
+from pamm.tasks.base import IGNORE, Array, Picture, Task, mean_over_images
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class ClassMap(Task, ABC):
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
+
+    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+        valid = ((target[None], target[None] != self.ignore_index) for target in targets)
+        classes = torch.arange(self.channels).view(-1, 1, 1)
+        return mean_over_images(((t == classes, v) for t, v in valid), missing=0).argmax(dim=0)
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         fits = 0 <= self.ignore_index <= 255 and self.channels <= 256

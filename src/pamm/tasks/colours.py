@@ -28,7 +28,8 @@ def near_bright(share: NDArray[Any]) -> NDArray[np.uint8]:
     `share` (H, W) is clipped to 0..1; returns (H, W, 3).
     """
     index = np.rint((1 - np.clip(share, 0, 1)) * 255).astype(np.int64)
-    return _magma()[index]
+    colours: NDArray[np.uint8] = _magma()[index]
+    return colours
 
 
 @lru_cache
@@ -37,7 +38,7 @@ def _palette() -> NDArray[np.uint8]:
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lab = _oklab(grid)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    usable = (lab[:, 0] > 0.42) & (lab[:, 0] < 0.93) & (chroma > 0.05) & (chroma < 0.18)
+    usable = (lab[:, 0] > 0.42) & (lab[:, 0] < 0.93) & (chroma > 0.03) & (chroma < 0.15)
     grid, lab = grid[usable], lab[usable]
 
     taken = _oklab(np.array([INVALID, BACKGROUND, (255, 255, 255)]))
@@ -76,4 +77,5 @@ def _oklab(rgb: NDArray[Any]) -> NDArray[np.float64]:
             [0.0259040371, 0.7827717662, -0.8086757660],
         ]
     )
-    return np.cbrt(linear @ to_cones.T) @ to_lab.T
+    lab: NDArray[np.float64] = np.cbrt(linear @ to_cones.T) @ to_lab.T
+    return lab

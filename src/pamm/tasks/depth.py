@@ -1,5 +1,6 @@
 """Depth: planar z, the distance along the camera's axis, in metres."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.tasks.base import Array, Picture, Task, masked_mean
+from pamm.tasks.base import Array, Picture, Task, masked_mean, mean_over_images
 from pamm.tasks.colours import INVALID, near_bright
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Depth(Task):
         return target / scale
 
     def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        valid = (target > 0) & target.isfinite()
+        valid = _labelled(target)
         # A NaN in the target must not reach the gradient through the masked pixels.
         distance = (logits - torch.where(valid, target, 0)).abs()
         return masked_mean(distance, valid)
@@ -66,22 +67,29 @@ class Depth(Task):
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.clamp(min=0)
 
+    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+        return mean_over_images(((t, _labelled(t)) for t in targets), missing=self.mean_depth)
+
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)
 
-    def value_range(self, array: Array) -> tuple[float, float]:
+    def value_range(self, array: Array) -> tuple[float, float] | None:
         """The 2nd and 98th percentile of the labelled pixels: robust to a few odd ones."""
         known = array[(array > 0) & np.isfinite(array)]
         if known.size == 0:
-            return 0.0, 1.0
+            return None
         low, high = np.percentile(known, (2, 98))
         return float(low), float(high)
 
     def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
         """Near is bright, far is dark, linear in metres; see `colours.near_bright`."""
-        low, high = value_range or self.value_range(array)
+        low, high = value_range or self.value_range(array) or (0.0, 1.0)
         valid = (array > 0) & np.isfinite(array)
         share = (np.where(valid, array, low) - low) / max(high - low, 1e-6)
         picture = near_bright(share)
         picture[~valid] = INVALID
         return picture
+
+
+def _labelled(target: Tensor) -> Tensor:
+    return (target > 0) & target.isfinite()

@@ -1,5 +1,6 @@
 """Surface normals in the camera's frame: +x left, +y up, +z towards the camera."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import Array, Picture, Task, masked_mean
+from pamm.tasks.base import Array, Picture, Task, masked_mean, mean_over_images
 from pamm.tasks.colours import INVALID
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Normals(Task):
         largest = logits.abs().amax(dim=1, keepdim=True)
         scaled = logits / torch.where(zero, torch.ones_like(largest), largest)
         return torch.where(zero, facing, F.normalize(scaled, dim=1))
+
+    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+        labelled = ((target, (target != 0).any(dim=0, keepdim=True)) for target in targets)
+        return self._decode(mean_over_images(labelled, missing=0)[None])[0]
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.permute(1, 2, 0).contiguous().cpu().numpy().astype(np.float32)

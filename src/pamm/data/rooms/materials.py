@@ -35,7 +35,7 @@ def _hash(x: NDArray[np.uint32], y: NDArray[np.uint32], seed: int) -> Array:
     mixed = mixed + np.uint32(seed * 0xC2B2AE3D & 0xFFFFFFFF)
     mixed = (mixed ^ (mixed >> np.uint32(15))) * np.uint32(0x2C1B3C6D)
     mixed = (mixed ^ (mixed >> np.uint32(12))) * np.uint32(0x297A2D39)
-    return (mixed >> np.uint32(16)).astype(np.float32) * np.float32(1 / 65535)
+    return np.asarray((mixed >> np.uint32(16)).astype(np.float32) * np.float32(1 / 65535))
 
 
 def _cell(a: Array) -> tuple[NDArray[np.uint32], Array]:
@@ -107,7 +107,7 @@ def _art(u: Array, v: Array, seed: int) -> Array:
     """Large soft-edged areas of three colours."""
     bend = lattice_noise(u, v, seed)
     areas = lattice_noise(1.3 * u + 2 * bend, 1.3 * v - 2 * bend, seed + 1)
-    return np.clip(8 * areas - 2.6, 0, 1) + np.clip(8 * areas - 4.6, 0, 1)
+    return np.asarray(np.clip(8 * areas - 2.6, 0, 1) + np.clip(8 * areas - 4.6, 0, 1))
 
 
 def _view(u: Array, v: Array, seed: int) -> Array:
@@ -170,7 +170,7 @@ class Material:
         value = np.float32(pattern.mean) + (value - np.float32(pattern.mean)) * sharp
         first, second, third = np.asarray(self.colours, np.float32)[:, :, None]
         low, high = np.minimum(value, 1), np.maximum(value - 1, 0)
-        return first + (second - first) * low + (third - second) * high
+        return np.asarray(first + (second - first) * low + (third - second) * high)
 
 
 # ----------------------------------------------------------------------------- colours

@@ -102,7 +102,8 @@ def _directions(scene: Scene, height: int, width: int) -> Array:
     u, v = scene.camera.grid(height, width)
     right, up, ahead = scene.camera.axes.astype(np.float32)
     rows = up[:, None] * v + ahead[:, None]
-    return ((right[:, None] * u)[:, None, :] + rows[:, :, None]).reshape(3, -1)
+    columns = right[:, None] * u
+    return np.asarray(columns[:, None, :] + rows[:, :, None]).reshape(3, -1)
 
 
 def _surface_coordinates(piece: Piece, points: Array, normals: Array) -> tuple[Array, Array]:
@@ -182,10 +183,10 @@ def _close(points: Array, towards: Array, sphere: tuple[Array, np.float32]) -> N
     return miss2 < radius * radius + np.float32(1e-4)
 
 
-def _received(scene: Scene, seen: Surface, light: Light) -> Array:
+def received(scene: Scene, seen: Surface, light: Light) -> Array:
     """Share of a light (n,) that reaches each point, by slant, distance and shadows."""
     position = light.position.astype(np.float32)[:, None]
-    towards = position - seen.points
+    towards: Array = position - seen.points
     distance2 = dot(towards, towards)
     slant = dot(seen.normals, towards) / np.sqrt(distance2)
     received = np.maximum(slant, 0) * np.float32(4.5) / (np.float32(2.5) + distance2)
@@ -208,7 +209,7 @@ def _corner_shade(scene: Scene, points: Array) -> Array:
     width, depth, height = (np.float32(side) for side in scene.size)
     x, y, z = points
     gaps = (x + width / 2, width / 2 - x, depth - y, z, height - z)
-    openness = np.ones_like(x)
+    openness: Array = np.ones_like(x)
     for gap in gaps:
         nearness = gap * np.float32(4)
         openness *= 1 - np.float32(0.3) / (1 + nearness * nearness)
@@ -221,7 +222,7 @@ def shade(scene: Scene, seen: Surface) -> Array:
     light = np.empty_like(seen.albedo)
     light[:] = ambient * np.float32(1.25) * _corner_shade(scene, seen.points) + seen.glow
     for source in scene.lights:
-        light += _received(scene, seen, source) * source.colour.astype(np.float32)[:, None]
+        light += received(scene, seen, source) * source.colour.astype(np.float32)[:, None]
     return seen.albedo * light
 
 
@@ -229,4 +230,4 @@ def develop(colours: Array, exposure: float, noise: Array) -> NDArray[np.uint8]:
     """From light to 8 bits: exposure, a film-like curve, gamma, sensor noise (h, w, 3)."""
     film = 1 - np.exp(np.float32(-1.6 * exposure) * colours)
     bright = np.power(film, np.float32(1 / 2.0)) + noise
-    return (np.clip(bright, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)
+    return np.asarray(np.clip(bright, 0, 1) * 255 + np.float32(0.5)).astype(np.uint8)

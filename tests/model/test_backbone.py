@@ -1,0 +1,130 @@
+"""Which blocks are tapped, how weights are found, and what is refused."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from pamm.errors import PammError
+from pamm.model.backbone import Backbone
+
+VIT = "test_vit"
+
+
+def backbone(name: str = VIT, **changes: object) -> Backbone:
+    return Backbone(name, **{"width": 16, **changes})
+
+
+def test_a_vit_is_tapped_at_even_distances_and_normed_at_the_end_only():
+    own = backbone("vit_tiny_patch16_224").eval()
+    assert own.taps == [2, 5, 8, 11]
+    image = torch.randn(1, 3, 32, 48)
+    with torch.inference_mode():
+        maps = own(image)
+        x = own.net.patch_embed(image)
+        x = own.net.norm_pre(own.net._pos_embed(x))
+        for i, block in enumerate(own.net.blocks):
+            x = block(x)
+            if i in own.taps:
+                tokens = own.net.norm(x) if i == 11 else x
+                expected = tokens[:, 1:].transpose(1, 2).reshape(1, 192, 2, 3)
+                torch.testing.assert_close(maps[own.taps.index(i)], expected)
+
+
+def test_fewer_stages_are_the_last_ones():
+    whole, some = backbone().eval(), backbone(stages=2).eval()
+    some.load_state_dict(whole.state_dict(), strict=False)
+    image = torch.randn(1, 3, 32, 32)
+    with torch.inference_mode():
+        for a, b in zip(whole(image)[2:], some(image), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(("name", "stride"), [("test_resnet", None), ("test_convnext", 8)])
+def test_hierarchical_stages_come_to_one_grid(name, stride):
+    own = backbone(name, stride=stride).eval()
+    with torch.inference_mode():
+        maps = own(torch.randn(1, 3, 64, 96))
+    side = stride or 16
+    assert [tuple(m.shape) for m in maps] == [(1, 16, 64 // side, 96 // side)] * 4
+
+
+def test_weights_from_safetensors_and_pth(tmp_path):
+    source = timm.create_model(VIT)  # with its classifier, which is left out
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    for file in ("weights.safetensors", "weights.pth"):
+        own = backbone(pretrained=str(tmp_path / file))
+        assert torch.equal(own.net.blocks[1].mlp.fc1.weight, source.blocks[1].mlp.fc1.weight)
+        assert torch.equal(own.net.pos_embed, source.pos_embed)
+
+
+def test_weights_from_the_npz_of_the_original_vit(tmp_path):
+    """The layout of the original JAX release, written here from a random model."""
+    name = "vit_tiny_patch16_224"
+    source = timm.create_model(name, num_classes=0)
+    width, heads = source.embed_dim, source.blocks[0].attn.num_heads
+
+    def array(tensor: torch.Tensor) -> np.ndarray:
+        return tensor.detach().numpy()
+
+    arrays = {
+        "embedding/kernel": array(source.patch_embed.proj.weight.permute(2, 3, 1, 0)),
+        "embedding/bias": array(source.patch_embed.proj.bias),
+        "cls": array(source.cls_token),
+        "Transformer/posembed_input/pos_embedding": array(source.pos_embed),
+        "Transformer/encoder_norm/scale": array(source.norm.weight),
+        "Transformer/encoder_norm/bias": array(source.norm.bias),
+    }
+    for i, block in enumerate(source.blocks):
+        prefix = f"Transformer/encoderblock_{i}/"
+        attention = prefix + "MultiHeadDotProductAttention_1/"
+        for part, weight, bias in zip(
+            ("query", "key", "value"),
+            block.attn.qkv.weight.chunk(3),
+            block.attn.qkv.bias.chunk(3),
+            strict=True,
+        ):
+            kernel = array(weight.T).reshape(width, heads, -1)
+            arrays[f"{attention}{part}/kernel"] = kernel
+            arrays[f"{attention}{part}/bias"] = array(bias).reshape(heads, -1)
+        out = array(block.attn.proj.weight.T).reshape(heads, -1, width)
+        arrays[f"{attention}out/kernel"] = out
+        arrays[f"{attention}out/bias"] = array(block.attn.proj.bias)
+        for number, layer in enumerate((block.mlp.fc1, block.mlp.fc2)):
+            arrays[f"{prefix}MlpBlock_3/Dense_{number}/kernel"] = array(layer.weight.T)
+            arrays[f"{prefix}MlpBlock_3/Dense_{number}/bias"] = array(layer.bias)
+        for number, layer in ((0, block.norm1), (2, block.norm2)):
+            arrays[f"{prefix}LayerNorm_{number}/scale"] = array(layer.weight)
+            arrays[f"{prefix}LayerNorm_{number}/bias"] = array(layer.bias)
+    np.savez(tmp_path / "vit.npz", **arrays)
+    own = backbone(name, pretrained=str(tmp_path / "vit.npz"))
+    for key, tensor in source.state_dict().items():
+        assert torch.equal(own.net.state_dict()[key], tensor), key
+
+
+def test_weights_of_another_model(tmp_path):
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(PammError, match=r"other.safetensors' holds no weights of 'test_vit'"):
+        backbone(pretrained=str(tmp_path / "other.safetensors"))
+
+
+def test_a_damaged_weight_file(tmp_path):
+    (tmp_path / "damaged.pth").write_text("these are no weights")
+    with pytest.raises(PammError, match=r"damaged.pth' holds no weights of 'test_vit'"):
+        backbone(pretrained=str(tmp_path / "damaged.pth"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "vit_bse_patch16_224"}, "unknown backbone 'vit_bse_patch16_224': did you mean"),
+        ({"name": "vit_base_patch16_384.augrg"}, "unknown backbone .*augreg_in21k_ft_in1k"),
+        ({"pretrained": "missing.pth"}, "pretrained: no file 'missing.pth'"),
+        ({"pretrained": __file__}, r"pretrained: 'test_backbone.py' is not one of .safetensors"),
+    ],
+)
+def test_bad_arguments(changes, message):
+    with pytest.raises(PammError, match=message):
+        backbone(**changes)

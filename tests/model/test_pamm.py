@@ -1,0 +1,181 @@
+"""One suite over every variant of the model: shapes, gradients, state dict, subsets, sizes."""
+
+import copy
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from pamm.errors import PammError
+from pamm.model import ModelConfig
+
+VARIANTS = {
+    "full": {},
+    "baseline": {"task_conv": False, "pame": False},
+    "no task conv": {"task_conv": False},
+    "no pame": {"pame": False},
+    "no experts b": {"experts_b": False},
+    "no experts c": {"experts_c": False},
+    "no experts": {"experts_b": False, "experts_c": False},
+    "no prior b": {"prior_b": False},
+    "no prior c": {"prior_c": False},
+    "no priors": {"prior_b": False, "prior_c": False},
+    "top 1": {"top_k": 1},
+    "top all": {"top_k": 5},
+    "z": {"scan": "zorder"},
+    "s": {"scan": "serpentine"},
+    "1 direction": {"directions": 1},
+    "2 directions": {"directions": 2},
+    "1 stage": {"stages": 1},
+    "2 stages": {"stages": 2},
+    "3 stages": {"stages": 3},
+    "one task": {"tasks": {"saliency": 2}},
+    "stride 8": {"stride": 8},
+    "odd width": {"d_model": 20},
+    "resnet": {"backbone": "test_resnet", "stride": 8},
+    "convnext": {"backbone": "test_convnext"},
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_parameter_gets_a_gradient(build, variant):
+    model = build(**VARIANTS[variant])
+    trained = set()
+    for _ in range(4):  # routing keeps some experts out of a pass; ResNets start blocks at zero
+        logits = model(torch.randn(4, 3, 32, 48))
+        sum(x.square().mean() for x in logits.values()).backward()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.grad is not None and parameter.grad.any():
+                    trained.add(name)
+                    parameter -= 0.01 * parameter.grad
+        model.zero_grad()
+    assert {name for name, _ in model.named_parameters()} - trained == set()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_state_dict_round_trips_bit_exactly(build, variant):
+    model, other = build(**VARIANTS[variant]), build(**VARIANTS[variant])
+    model(torch.randn(2, 3, 32, 32))  # moves the batch norms' statistics
+    other.load_state_dict(load(save(model.state_dict())))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+    image = torch.randn(1, 3, 40, 24)
+    with torch.inference_mode():
+        first, second = model.eval()(image), other.eval()(image)
+    for task in first:
+        assert torch.equal(first[task], second[task])
+
+
+def test_what_the_authors_code_forgets_is_in_the_state_dict(build):
+    names = {name.rpartition(".")[2] for name, _ in build().named_parameters()}
+    assert {"A_log", "D", "delta_bias", "prior_b", "prior_c"} <= names
+
+
+@pytest.mark.parametrize("variant", ["full", "resnet", "convnext", "stride 8"])
+@pytest.mark.parametrize("size", [(1, 1), (37, 61), (64, 64), (200, 16)])
+def test_any_size(build, variant, size):
+    model = build(**VARIANTS[variant]).eval()
+    with torch.inference_mode():
+        logits = model(torch.randn(1, 3, *size))
+    assert {task: tuple(x.shape) for task, x in logits.items()} == {
+        task: (1, channels, *size) for task, channels in model.config.tasks.items()
+    }
+    assert all(x.isfinite().all() for x in logits.values())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("tasks", [["depth"], ["normals", "semseg"]])
+def test_a_subset_of_the_tasks_predicts_the_same(build, variant, tasks):
+    changes = {k: v for k, v in VARIANTS[variant].items() if k != "tasks"}
+    model = build(**changes)
+    model(torch.randn(2, 3, 32, 32))
+    model.eval()
+    part = model.subset(tasks)
+    assert set(part.config.tasks) == set(tasks)
+    assert sum(p.numel() for p in part.parameters()) < sum(p.numel() for p in model.parameters())
+    image = torch.randn(1, 3, 37, 29)
+    with torch.inference_mode():
+        whole, some = model(image), part(image)
+    for task in tasks:
+        torch.testing.assert_close(some[task], whole[task], rtol=1e-4, atol=1e-5)
+
+
+def test_a_subset_with_an_unknown_task(build):
+    with pytest.raises(PammError, match="unknown task 'dept': did you mean 'depth'"):
+        build().subset(["dept"])
+
+
+def test_a_batch_is_its_images(build):
+    model = build().eval()
+    images = torch.randn(3, 3, 32, 48)
+    with torch.inference_mode():
+        together = model(images)
+        for i in range(3):
+            alone = model(images[i : i + 1])
+            for task in together:
+                torch.testing.assert_close(
+                    alone[task], together[task][i : i + 1], rtol=1e-4, atol=1e-5
+                )
+
+
+def test_outputs_start_where_they_are_told(build):
+    model = build().eval()
+    model.start_outputs_at({"depth": 1000.0})
+    with torch.inference_mode():
+        logits = model(torch.randn(1, 3, 32, 32))
+    assert (logits["depth"] - 1000).abs().max() < 10
+    assert logits["semseg"].abs().max() < 10
+
+
+def test_routing_weights_can_be_read_and_do_not_hinder_a_copy(build):
+    model = build()
+    model(torch.randn(2, 3, 32, 32))
+    routers = model.routers()
+    assert len(routers) == 2 * model.config.stages
+    for router in routers.values():
+        assert router.weights.shape == (2, 3, 5)
+        assert not router.weights.requires_grad
+    copy.deepcopy(model)
+
+
+def test_the_balance_loss_reaches_the_routers(build):
+    model = build()
+    model(torch.randn(2, 3, 32, 32))
+    model.balance_loss().backward()
+    for router in model.routers().values():
+        assert router.logits.weight.grad.any()
+
+
+def test_the_balance_loss_without_routers_is_zero(build):
+    assert build(pame=False).balance_loss() == 0
+
+
+@pytest.mark.parametrize("image", [torch.zeros(3, 32, 32), torch.zeros(1, 1, 32, 32)])
+def test_a_wrong_image(build, image):
+    with pytest.raises(ValueError, match=r"image: got .* want \(B, 3, H, W\)"):
+        build()(image)
+
+
+def test_an_integer_image(build):
+    with pytest.raises(ValueError, match="torch.uint8, want"):
+        build()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": {}}, "tasks: got none"),
+        ({"tasks": {"depth": 0}}, "'depth' has 0 channels"),
+        ({"d_model": 0}, "d_model: got 0"),
+        ({"top_k": 16}, "top_k: got 16, want 1 to num_experts = 15"),
+        ({"scan": "hilber"}, "unknown scan order 'hilber': did you mean 'hilbert'"),
+        ({"directions": 3}, "directions: got 3"),
+        ({"stages": 5}, "stages: got 5"),
+        ({"stride": 0}, "stride: got 0"),
+        ({"drop_path": 1.0}, "drop_path: got 1.0"),
+    ],
+)
+def test_bad_configurations(changes, message):
+    with pytest.raises(PammError, match=message):
+        ModelConfig(**{"tasks": {"depth": 1}, **changes})

@@ -1,0 +1,86 @@
+"""Orders are the spec's at 4x4, permutations everywhere, and Hilbert's visits are neighbours."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pamm.errors import PammError
+from pamm.model.scan_order import ORDERS, cached_orders, make_orders
+
+KNOWN = {  # kind: (0 degrees, 90 degrees) at 4x4
+    "hilbert": (
+        [0, 1, 5, 4, 8, 12, 13, 9, 10, 14, 15, 11, 7, 6, 2, 3],
+        [12, 8, 9, 13, 14, 15, 11, 10, 6, 7, 3, 2, 1, 5, 4, 0],
+    ),
+    "zorder": ([0, 1, 4, 5, 2, 3, 6, 7], [12, 8, 13, 9, 4, 0, 5, 1]),
+    "serpentine": ([0, 1, 2, 3, 7, 6, 5, 4], [12, 8, 4, 0, 1, 5, 9, 13]),
+}
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_known_orders_at_4x4(kind):
+    orders = make_orders(kind, 4, 4)
+    for order, known in zip(orders[:2].tolist(), KNOWN[kind], strict=True):
+        assert order[: len(known)] == known
+
+
+@given(kind=st.sampled_from(sorted(ORDERS)), h=st.integers(1, 20), w=st.integers(1, 20))
+def test_every_order_is_a_permutation(kind, h, w):
+    orders = make_orders(kind, h, w)
+    assert orders.shape == (4, h * w)
+    assert orders.dtype == torch.int64
+    assert torch.equal(orders.sort(dim=1).values, torch.arange(h * w).expand(4, -1))
+
+
+@pytest.mark.parametrize("kind", ["hilbert", "serpentine"])
+@pytest.mark.parametrize("side", [2, 4, 8, 16, 32])
+def test_consecutive_positions_of_a_full_curve_are_neighbours(kind, side):
+    orders = make_orders(kind, side, side)
+    rows, columns = orders // side, orders % side
+    assert ((rows.diff(dim=1).abs() + columns.diff(dim=1).abs()) == 1).all()
+
+
+@pytest.mark.parametrize("side", [2, 4, 8, 16])
+def test_the_hilbert_curve_starts_along_the_first_row(side):
+    assert make_orders("hilbert", side, side)[0, :2].tolist() == [0, 1]
+
+
+@given(kind=st.sampled_from(sorted(ORDERS)), side=st.integers(1, 12))
+def test_directions_are_quarter_turns(kind, side):
+    """The position visited at a step turns counter-clockwise from one direction to the next."""
+    square = 1 << (side - 1).bit_length()
+    orders = make_orders(kind, square, square)
+    for before, after in zip(orders[:-1], orders[1:], strict=True):
+        row, column = before // square, before % square
+        assert torch.equal(after, (square - 1 - column) * square + row)
+
+
+@pytest.mark.parametrize("kind", sorted(ORDERS))
+def test_a_crop_keeps_the_order_of_the_covering_square(kind):
+    h, w, side = 3, 6, 8 if kind == "hilbert" else 6
+    square = make_orders(kind, side, side)
+    for full, cropped in zip(square, make_orders(kind, h, w), strict=True):
+        inside = [int(p) for p in full if p // side < h and p % side < w]
+        assert cropped.tolist() == [p // side * w + p % side for p in inside]
+
+
+def test_cached_orders_are_computed_once():
+    cpu = torch.device("cpu")
+    with torch.inference_mode():
+        first = cached_orders("hilbert", 5, 7, 2, cpu)
+    assert cached_orders("hilbert", 5, 7, 2, cpu) is first
+    assert not first.is_inference()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hilbrt", 4, 4), "unknown scan order 'hilbrt': did you mean 'hilbert'"),
+        (("hilbert", 0, 4), "got a 0x4 map"),
+        (("hilbert", 4, 4, 5), "directions: got 5"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(PammError, match=message):
+        make_orders(*arguments)
