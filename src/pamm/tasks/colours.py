@@ -38,7 +38,7 @@ def _palette() -> NDArray[np.uint8]:
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     lab = _oklab(grid)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    usable = (lab[:, 0] > 0.42) & (lab[:, 0] < 0.93) & (chroma > 0.03) & (chroma < 0.15)
+    usable = (lab[:, 0] > 0.42) & (lab[:, 0] < 0.93) & (chroma > 0.03) & (chroma < 0.165)
     grid, lab = grid[usable], lab[usable]
 
     taken = _oklab(np.array([INVALID, BACKGROUND, (255, 255, 255)]))

@@ -1,0 +1,298 @@
+"""One suite over all tasks: what every task must do, whatever it predicts."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from pamm.errors import PammError
+from pamm.metrics import Metric
+from pamm.tasks import (
+    TASK_TYPES,
+    Boundary,
+    Depth,
+    HumanParts,
+    Normals,
+    Saliency,
+    Semseg,
+    Task,
+    default_task,
+    task_from_dict,
+)
+from pamm.tasks.colours import INVALID
+
+TASKS = [
+    Semseg(channels=5, class_names=("wall", "floor", "bed", "chair", "lamp")),
+    Semseg(channels=3, name="materials", ignore_index=-1, loss_weight=0.5),
+    HumanParts(),
+    Saliency(),
+    Saliency(channels=1, protocol="plain"),
+    Normals(),
+    Boundary(positive_weight=0.88, max_dist=0.011),
+    Depth(mean_depth=3.3, max_depth=10.0),
+]
+
+
+@pytest.fixture(params=TASKS, ids=lambda t: f"{t.name}-{t.channels}")
+def task(request: pytest.FixtureRequest) -> Task:
+    return request.param
+
+
+def random_target(task: Task, batch: int = 2, size: tuple[int, int] = (6, 7)) -> torch.Tensor:
+    """Labels as a data set gives them, a third of the pixels without."""
+    generator = torch.Generator().manual_seed(1)
+    shape = (batch, *task.target_lead, *size)
+    if task.target_dtype == torch.float32:
+        target = torch.randn(shape, generator=generator)
+        target = target.abs() + 0.5 if task.target_lead == (1,) else target
+        target = target / target.norm(dim=1, keepdim=True) if task.target_lead == (3,) else target
+    else:
+        classes = task.channels if task.target_lead == () else 2
+        target = torch.randint(classes, shape, generator=generator).to(task.target_dtype)
+    unlabelled = torch.rand((batch, *size), generator=generator) < 0.33
+    missing = unlabelled.view(batch, *(1 for _ in task.target_lead), *size).expand(shape)
+    return torch.where(missing, task.pad_value, target).to(task.target_dtype)
+
+
+def unlabelled(task: Task, target: torch.Tensor) -> torch.Tensor:
+    """bool (B, 1, H, W): the pixels that hold the pad value."""
+    missing = target == task.pad_value
+    return missing[:, None] if task.target_lead == () else missing.all(dim=1, keepdim=True)
+
+
+def random_logits(task: Task, batch: int = 2, size: tuple[int, int] = (6, 7)) -> torch.Tensor:
+    return torch.randn((batch, task.channels, *size), generator=torch.Generator().manual_seed(2))
+
+
+def test_the_loss_is_a_positive_scalar_with_a_gradient(task: Task) -> None:
+    logits = random_logits(task).requires_grad_()
+    loss = task.loss(logits, random_target(task))
+    loss.backward()
+    assert loss.shape == ()
+    assert loss.item() > 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().sum() > 0
+
+
+def test_gradcheck(task: Task) -> None:
+    logits = random_logits(task, size=(3, 2)).double().requires_grad_()
+    target = random_target(task, size=(3, 2))
+    assert not unlabelled(task, target).all()
+    assert torch.autograd.gradcheck(lambda x: task.loss(x, target), logits)
+
+
+def test_without_labels_the_loss_and_its_gradient_are_zero(task: Task) -> None:
+    logits = random_logits(task).requires_grad_()
+    target = torch.stack([task.missing(6, 7)] * 2)
+    loss = task.loss(logits, target)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+
+def test_unlabelled_pixels_take_no_part(task: Task) -> None:
+    logits, target = random_logits(task), random_target(task)
+    missing = unlabelled(task, target)
+    assert 0 < missing.sum() < missing.numel()
+    changed = torch.where(missing, logits * 7 + 3, logits).requires_grad_()
+    loss = task.loss(changed, target)
+    loss.backward()
+    assert torch.equal(loss, task.loss(logits, target))
+    assert changed.grad is not None
+    assert (changed.grad * missing).abs().sum() == 0
+
+
+def test_an_image_without_labels_changes_nothing(task: Task) -> None:
+    logits, target = random_logits(task), random_target(task)
+    target[1] = task.missing(6, 7)
+    alone = task.loss(logits[:1], target[:1])
+    torch.testing.assert_close(task.loss(logits, target), alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_logits_are_computed_in_float32(task: Task, dtype: torch.dtype) -> None:
+    logits, target = random_logits(task).to(dtype), random_target(task)
+    loss = task.loss(logits, target)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, task.loss(logits.float(), target), rtol=0, atol=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(task.loss(logits, target), loss, rtol=1e-6, atol=0)
+    assert task.decode(logits).dtype in (torch.float32, torch.int64)
+
+
+def test_huge_half_logits_stay_finite(task: Task) -> None:
+    logits = (random_logits(task) * 2e4).half().requires_grad_()
+    loss = task.loss(logits, random_target(task))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+
+
+def test_zero_logits_have_a_finite_gradient(task: Task) -> None:
+    logits = torch.zeros(2, task.channels, 6, 7, requires_grad=True)
+    task.loss(logits, random_target(task)).backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad.abs().max() < 1e3
+
+
+def test_flipping_twice_changes_nothing(task: Task) -> None:
+    target = random_target(task)
+    assert torch.equal(task.flip(task.flip(target)), target)
+    assert torch.equal(task.flip(target)[0], task.flip(target[0]))
+    assert task.flip(target).dtype == target.dtype
+
+
+def test_missing_and_padding_agree(task: Task) -> None:
+    target = task.missing(3, 4)
+    assert target.shape == (*task.target_lead, 3, 4)
+    assert target.dtype == task.target_dtype
+    assert (target == task.pad_value).all()
+
+
+def test_prediction_array_and_picture(task: Task) -> None:
+    prediction = task.decode(random_logits(task))[0]
+    target = random_target(task)[0]
+    assert prediction.shape == target.shape
+    for tensor in (prediction, target):
+        array = task.to_array(tensor)
+        assert array.shape[:2] == (6, 7)
+        picture = task.colourise(array)
+        assert picture.shape == (6, 7, 3)
+        assert picture.dtype == np.uint8
+        limits = task.value_range(array)
+        assert limits is None or limits[0] <= limits[1]
+        assert task.caption(limits)
+    missing = unlabelled(task, target[None])[0, 0].numpy()
+    assert (task.colourise(task.to_array(target))[missing] == INVALID).all()
+    assert (task.colourise(task.to_array(task.missing(6, 7))) == INVALID).all()
+
+
+def test_pictures_of_predictions_match_those_of_labels(task: Task) -> None:
+    target = random_target(task, batch=1)
+    array = task.to_array(target[0])
+    assert np.array_equal(task.colourise(array), task.colourise(array.copy()))
+
+
+def test_the_metric_takes_predictions_and_targets(task: Task) -> None:
+    metric = task.metric()
+    assert isinstance(metric, Metric)
+    metric.update(task.decode(random_logits(task)), random_target(task))
+    assert task.score in metric.compute()
+    assert task.metric() is not metric
+
+
+def test_a_perfect_constant_prediction(task: Task) -> None:
+    """From one labelled image, the constant prediction is that image's labels."""
+    target = random_target(task, batch=1)
+    prediction = task.constant_prediction(iter([target[0], target[0]]))[None]
+    assert prediction.shape == target.shape
+    assert prediction.dtype == task.decode(random_logits(task)).dtype
+    valid = ~unlabelled(task, target)
+    agree = prediction == target if task.target_lead != (3,) else (prediction - target).abs() < 1e-6
+    agree = agree[:, None] if task.target_lead == () else agree
+    assert agree[valid.expand_as(agree)].all()
+
+
+def test_constant_predictions_want_one_size(task: Task) -> None:
+    with pytest.raises(ValueError, match="several sizes"):
+        task.constant_prediction([task.missing(3, 4), task.missing(4, 3)])
+    with pytest.raises(ValueError, match="no images"):
+        task.constant_prediction([])
+
+
+def test_dict_round_trip(task: Task) -> None:
+    values = json.loads(json.dumps(task.to_dict()))
+    assert values == task.to_dict()
+    assert task_from_dict(values) == task
+
+
+def test_rescale_keeps_shape_and_labels(task: Task) -> None:
+    target = random_target(task)
+    scaled = task.rescale(target, 2.0)
+    assert torch.equal(unlabelled(task, scaled), unlabelled(task, target))
+    assert scaled.dtype == target.dtype
+
+
+def test_wrong_shapes_are_named(task: Task) -> None:
+    logits, target = random_logits(task), random_target(task)
+    with pytest.raises(ValueError, match=r"target has shape .* want"):
+        task.loss(logits, target[..., :-1])
+    with pytest.raises(ValueError, match="logits have shape"):
+        task.loss(logits[0], target)
+    with pytest.raises(ValueError, match="logits have shape"):
+        task.decode(torch.zeros(1, task.channels + 1, 2, 2))
+
+
+def test_the_class_describes_itself(task: Task) -> None:
+    assert TASK_TYPES[task.type_name] is type(task)
+    assert task.unit in ("", "degrees", "m")
+    assert task.higher_is_better == (task.score in ("mIoU", "maxF", "odsF"))
+    assert task.title
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "weight"),
+    [
+        ("semseg", 40, 1),
+        ("human_parts", 7, 2),
+        ("saliency", 2, 5),
+        ("normals", 3, 10),
+        ("boundary", 1, 50),
+        ("depth", 1, 1),
+    ],
+)
+def test_default_tasks_have_the_papers_weights(name: str, channels: int, weight: float) -> None:
+    task = default_task(name, channels)
+    assert (task.name, task.channels, task.loss_weight) == (name, channels, weight)
+    assert list(TASK_TYPES) == "semseg human_parts saliency normals boundary depth".split()
+
+
+def test_unknown_names_are_refused_with_a_hint() -> None:
+    with pytest.raises(PammError, match="did you mean 'semseg'"):
+        default_task("semsg", 4)
+    with pytest.raises(PammError, match="did you mean 'depth'"):
+        task_from_dict({"type": "dept", "channels": 1})
+    with pytest.raises(PammError, match="did you mean 'max_depth'"):
+        task_from_dict({"type": "depth", "max_dept": 1})
+    with pytest.raises(PammError, match="without 'type'"):
+        task_from_dict({"channels": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"), [("normals", 2), ("depth", 3), ("boundary", 3), ("human_parts", 6)]
+)
+def test_impossible_channels_are_refused(name: str, channels: int) -> None:
+    with pytest.raises(ValueError, match="channels"):
+        default_task(name, channels)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Semseg(channels=0), "at least 1"),
+        (lambda: Semseg(channels=2, class_names=("a",)), "1 class names for 2"),
+        (lambda: Semseg(channels=256), "ignore_index 255 is also one of"),
+        (lambda: Depth(loss_weight=-1), "loss_weight"),
+        (lambda: Depth(loss_weight=float("nan")), "loss_weight"),
+        (lambda: Boundary(positive_weight=1.5), "positive_weight"),
+    ],
+)
+def test_impossible_fields_are_refused(make, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_importing_tasks_loads_no_drawing_and_no_scipy() -> None:
+    code = (
+        "import sys, pamm.tasks; "
+        "print([m for m in ('matplotlib', 'scipy', 'PIL', 'lightning') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

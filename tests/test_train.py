@@ -1,0 +1,177 @@
+"""Training: a killed and resumed run is the unbroken run, bit by bit; the records; the errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pamm.checkpoint import find, load, newest
+from pamm.config import Experiment, read_experiment, run_experiment
+from pamm.data import DataConfig
+from pamm.errors import PammError
+from pamm.model import ModelConfig
+from pamm.optim import OptimConfig
+from pamm.run_log import read_records
+from pamm.strict_json import to_json
+from pamm.train import TrainConfig
+
+TASKS = {
+    "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,
+}  # fmt: skip
+
+
+def tiny(*, steps: int = 6, workers: int = 0, **train: object) -> Experiment:
+    """Everything random is on: augmentation, drop path, router noise."""
+    return Experiment(
+        model=ModelConfig(
+            tasks=TASKS, backbone="test_resnet", stride=8, d_model=16, d_state=2, drop_path=0.1
+        ),
+        data=DataConfig(size=(24, 32), train_count=10, val_count=3, workers=workers),
+        optim=OptimConfig(lr=1e-3),
+        train=TrainConfig(
+            **{
+                "steps": steps,
+                "batch_size": 4,
+                "checkpoint_every": 2,
+                "validate_every": 3,
+                "log_every": 1,
+                **train,
+            }
+        ),
+    )
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(find(run) / "model.safetensors")
+
+
+def assert_same(first: Path, second: Path) -> None:
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("unbroken")
+    run_experiment(tiny(), run)
+    return run
+
+
+def test_a_run_is_a_function_of_its_configuration(unbroken, tmp_path):
+    run_experiment(tiny(), tmp_path)
+    assert_same(unbroken, tmp_path)
+
+
+def test_another_seed_is_another_run(unbroken, tmp_path):
+    run_experiment(tiny(seed=1), tmp_path)
+    with pytest.raises(AssertionError):
+        assert_same(unbroken, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_and_resumed_is_bit_equal_to_unbroken(unbroken, tmp_path, workers):
+    """SIGKILL between two checkpoints, in the middle of an epoch."""
+    run, config = tmp_path / "run", tmp_path / "experiment.json"
+    config.write_text(json.dumps(to_json(tiny(workers=workers))))
+    command = [sys.executable, "-m", "pamm", "train", str(config), "--out", str(run)]
+    process = subprocess.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "2"}, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while newest(run, "last") is None:
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert newest(run, "last").name != "last-000006", "killed too late to show anything"
+    run_experiment(read_experiment(run / "config.json"), run, resume=True)
+    assert_same(unbroken, run)
+    steps = [r["step"] for r in read_records(run / "metrics.jsonl") if r["split"] == "train"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_accumulated_parts_give_a_training_too(tmp_path):
+    run_experiment(tiny(steps=2, accumulate=2), tmp_path)
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path).values())
+
+
+def test_a_run_directory_describes_itself(unbroken):
+    assert read_experiment(unbroken / "config.json") == tiny()
+    environment = json.loads((unbroken / "environment.json").read_text())
+    assert {"torch", "timm"} <= set(environment["packages"])
+    assert "git_commit" in environment
+    assert {p.name for p in unbroken.iterdir()} >= {"last-000006", "metrics.jsonl", "tensorboard"}
+    assert newest(unbroken, "best") is not None
+    records = read_records(unbroken / "metrics.jsonl")
+    assert [r["step"] for r in records if r["split"] == "val"] == [3, 6]
+    assert "semseg/mIoU" in records[-1]
+    assert not list(unbroken.glob(".*tmp*"))
+
+
+def test_a_finished_run_resumes_to_itself(unbroken):
+    before = (newest(unbroken, "last") / "model.safetensors").read_bytes()
+    run_experiment(tiny(), unbroken, resume=True)
+    assert (newest(unbroken, "last") / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten(unbroken):
+    with pytest.raises(PammError, match="already holds a run: add --resume"):
+        run_experiment(tiny(), unbroken)
+
+
+def test_another_experiment_does_not_resume(unbroken):
+    other = replace(tiny(), optim=OptimConfig(lr=5.0))
+    with pytest.raises(PammError, match=r"another experiment: optim.lr was 0.001, is 5.0"):
+        run_experiment(other, unbroken, resume=True)
+
+
+def test_a_subset_of_the_tasks_trains(tmp_path):
+    run_experiment(tiny(steps=1).with_tasks(["depth"]), tmp_path)
+    model = load(tmp_path)
+    assert list(model(torch.randn(1, 3, 24, 32))) == ["depth"]
+    assert list(model.tasks) == ["depth"]
+
+
+def test_the_load_balancing_loss_changes_the_training(tmp_path):
+    for weight in (0.0, 100.0):
+        run_experiment(tiny(steps=2, load_balancing=weight), tmp_path / str(weight))
+    with pytest.raises(AssertionError):
+        assert_same(tmp_path / "0.0", tmp_path / "100.0")
+
+
+def test_a_diverging_training_says_so_and_keeps_its_checkpoint(tmp_path):
+    experiment = replace(tiny(steps=4, checkpoint_every=1), optim=OptimConfig(lr=1e30, clip_norm=0))
+    with pytest.raises(PammError, match="diverged"):
+        run_experiment(experiment, tmp_path)
+    assert newest(tmp_path, "last") is not None
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ({"semseg": 40}, "task 'semseg': the model has 40 channels, .* wants 16"),
+        ({"semsg": 16}, "unknown task 'semsg': did you mean 'semseg'"),
+    ],
+)
+def test_tasks_that_the_data_set_does_not_have(tmp_path, tasks, message):
+    experiment = tiny()
+    experiment = replace(experiment, model=replace(experiment.model, tasks=tasks))
+    with pytest.raises(PammError, match=message):
+        run_experiment(experiment, tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 0}, {"batch_size": 4, "accumulate": 3}])
+def test_bad_settings(changes):
+    with pytest.raises(PammError):
+        TrainConfig(**changes)
