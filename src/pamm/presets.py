@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pamm.config import Experiment
 from pamm.data import DataConfig
-from pamm.errors import unknown
+from pamm.errors import PammError, unknown
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
 from pamm.train import TrainConfig

@@ -1,4 +1,4 @@
-"""What every metric promises: additive states, NaN when nothing is valid, errors that name the argument."""
+"""What every metric promises: additive states, NaN for nothing valid, errors that name names."""
 
 from collections.abc import Callable
 

@@ -47,7 +47,11 @@ def test_arrays_are_small_integers() -> None:
 
 
 def test_constant_prediction_is_the_most_frequent_class_at_each_place() -> None:
-    targets = [torch.tensor([[0, 2, 255]]), torch.tensor([[1, 2, 255]]), torch.tensor([[1, 255, 1]])]
+    targets = [
+        torch.tensor([[0, 2, 255]]),
+        torch.tensor([[1, 2, 255]]),
+        torch.tensor([[1, 255, 1]]),
+    ]
     assert Semseg(channels=3).constant_prediction(targets).tolist() == [[1, 2, 1]]
 
 
@@ -57,8 +61,10 @@ def test_colours_and_legend() -> None:
     array = np.array([[0, 2], [255, 0]], dtype=np.uint8)
     picture = task.colourise(array)
     colours = palette(3)
-    assert picture.tolist() == [[colours[0].tolist(), colours[2].tolist()],
-                                [list(INVALID), colours[0].tolist()]]
+    assert picture.tolist() == [
+        [colours[0].tolist(), colours[2].tolist()],
+        [list(INVALID), colours[0].tolist()],
+    ]
     assert task.legend(array) == {"wall": tuple(colours[0]), "bed": tuple(colours[2])}
     assert Semseg(channels=3).legend(array) == {}
 

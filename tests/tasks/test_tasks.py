@@ -174,12 +174,6 @@ def test_prediction_array_and_picture(task: Task) -> None:
     assert (task.colourise(task.to_array(task.missing(6, 7))) == INVALID).all()
 
 
-def test_pictures_of_predictions_match_those_of_labels(task: Task) -> None:
-    target = random_target(task, batch=1)
-    array = task.to_array(target[0])
-    assert np.array_equal(task.colourise(array), task.colourise(array.copy()))
-
-
 def test_the_metric_takes_predictions_and_targets(task: Task) -> None:
     metric = task.metric()
     assert isinstance(metric, Metric)
@@ -251,7 +245,7 @@ def test_the_class_describes_itself(task: Task) -> None:
 def test_default_tasks_have_the_papers_weights(name: str, channels: int, weight: float) -> None:
     task = default_task(name, channels)
     assert (task.name, task.channels, task.loss_weight) == (name, channels, weight)
-    assert list(TASK_TYPES) == "semseg human_parts saliency normals boundary depth".split()
+    assert list(TASK_TYPES) == ["semseg", "human_parts", "saliency", "normals", "boundary", "depth"]
 
 
 def test_unknown_names_are_refused_with_a_hint() -> None:

@@ -76,8 +76,8 @@ def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:
     """A largest one-to-one matching: which of the pixels (P,) and targets (N,) it covers.
 
     A greedy matching, nearest pairs first, is completed by a maximum flow along alternating paths.
-    (scipy's maximum_bipartite_matching is not used: its time is exponential on graphs like these,
-    scipy issue 26147.)
+    (scipy's maximum_bipartite_matching is not used: on some full-size boundary maps its search
+    does not end in useful time; see scipy issue 26147.)
     """
     partner = _match_greedily(candidates, targets)
     pixel_done = partner >= 0

@@ -161,9 +161,6 @@ def check_orders(orders: Tensor, *, length: int, device: torch.device) -> None:
 
     The contents are looked at once per tensor object, so that a cached order costs nothing.
     """
-    if torch.compiler.is_compiling() or _permutations.get(id(orders)) is orders:
-        if orders.shape[-1] == length and orders.device == device:
-            return
     if not isinstance(orders, Tensor) or orders.dtype != torch.int64:
         got = orders.dtype if isinstance(orders, Tensor) else type(orders).__name__
         raise TypeError(f"orders: got {got}, want an int64 tensor")
@@ -173,6 +170,8 @@ def check_orders(orders: Tensor, *, length: int, device: torch.device) -> None:
         )
     if orders.device != device:
         raise ValueError(f"orders: is on {orders.device}, want {device}, where u is")
+    if orders.is_meta or torch.compiler.is_compiling() or _permutations.get(id(orders)) is orders:
+        return
     identity = torch.arange(length, device=device)
     if not torch.equal(orders.sort(dim=1).values, identity.expand_as(orders)):
         raise ValueError(f"orders: every row must be a permutation of range({length})")

@@ -1,0 +1,216 @@
+"""Reading every kind of image file a user has, refusing the rest in one line, writing whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pamm import images
+from pamm.errors import PammError
+from pamm.images import list_images, read_image, write_npy, write_png
+
+RED, BLUE = (200, 30, 10), (10, 30, 200)
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """(3, 4, 3): the left half red, the right half blue, one bright corner at the top left."""
+    pixels = np.zeros((3, 4, 3), dtype=np.uint8)
+    pixels[:, :2], pixels[:, 2:] = RED, BLUE
+    pixels[0, 0] = 255
+    return pixels
+
+
+def saved(tmp_path: Path, image: Image.Image, name: str = "image.png", **options) -> Path:
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+def test_rgb_comes_back_as_it_was(tmp_path: Path, picture: np.ndarray) -> None:
+    read = read_image(saved(tmp_path, Image.fromarray(picture)))
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, picture)
+    assert np.array_equal(read_image(str(tmp_path / "image.png")), picture)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    white = Image.new("L", (5, 3), 255)
+    if mode in ("I;16", "I", "F"):
+        values = {"I;16": np.uint16(65535), "I": np.int32(65535), "F": np.float32(1)}[mode]
+        white = Image.fromarray(np.full((3, 5), values))
+    elif mode == "LA":
+        white = white.convert("LA")
+    else:
+        white = white.convert("RGB").convert(mode)
+    assert white.mode == mode
+    suffix = "png" if mode in ("1", "L", "P", "LA", "RGBA", "I;16") else "tif"
+    read = read_image(saved(tmp_path, white, f"white.{suffix}"))
+    assert read.shape == (3, 5, 3)
+    assert (read == 255).all()
+
+
+def test_grey(tmp_path: Path) -> None:
+    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    read = read_image(saved(tmp_path, Image.fromarray(grey)))
+    assert np.array_equal(read, np.repeat(grey[..., None], 3, axis=-1))
+
+
+def test_16_bit_grey_is_scaled(tmp_path: Path) -> None:
+    values = np.array([[0, 257, 128 * 257, 65535]], dtype=np.uint16)
+    read = read_image(saved(tmp_path, Image.fromarray(values)))
+    assert read[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_a_dark_16_bit_image_stays_dark(tmp_path: Path) -> None:
+    read = read_image(saved(tmp_path, Image.fromarray(np.full((2, 2), 200, dtype=np.uint16))))
+    assert read.max() == 1
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_floating_point(tmp_path: Path, scale: float) -> None:
+    values = np.array([[0.0, 0.4, 1.0]], dtype=np.float32) * np.float32(scale)
+    read = read_image(saved(tmp_path, Image.fromarray(values), "float.tif"))
+    assert read[0, :, 0].tolist() == [0, 102, 255]
+
+
+def test_transparent_parts_show_white(tmp_path: Path, picture: np.ndarray) -> None:
+    alpha = np.full((3, 4, 1), 255, dtype=np.uint8)
+    alpha[:, 3], alpha[:, 2] = 0, 128
+    read = read_image(saved(tmp_path, Image.fromarray(np.concatenate([picture, alpha], axis=-1))))
+    assert np.array_equal(read[:, :2], picture[:, :2])
+    assert (read[:, 3] == 255).all()
+    assert (read[0, 2] > BLUE).all()
+    assert (read[0, 2] < 255).all()
+
+
+def test_a_transparent_palette_entry_shows_white(tmp_path: Path, picture: np.ndarray) -> None:
+    indexed = Image.fromarray(picture).quantize(3)
+    right = indexed.getpixel((3, 0))
+    read = read_image(saved(tmp_path, indexed, transparency=right))
+    assert (read[:, 2:] == 255).all()
+    assert np.array_equal(read[1, 0], RED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orientation: int) -> None:
+    big = picture.repeat(16, axis=0).repeat(16, axis=1)
+    undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[orientation]
+    stored = Image.fromarray(big)
+    if undo is not None:  # what a camera held this way stores
+        stored = stored.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    read = read_image(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=95))
+    assert read.shape == big.shape
+    assert np.abs(read.astype(int) - big).mean() < 4
+
+
+def test_an_animation_gives_its_first_picture(tmp_path: Path) -> None:
+    first, second = (Image.new("RGB", (4, 3), colour) for colour in ("white", "black"))
+    path = saved(tmp_path, first, "film.gif", save_all=True, append_images=[second])
+    assert (read_image(path) == 255).all()
+
+
+def one_line_about(path: Path) -> str:
+    with pytest.raises(PammError) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert path.name in message
+    return message
+
+
+def test_what_is_no_image_gets_one_line(tmp_path: Path, picture: np.ndarray) -> None:
+    text = tmp_path / "notes.jpg"
+    text.write_text("not a picture\nat all\n")
+    assert "not an image" in one_line_about(text)
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    assert "empty (0 bytes)" in one_line_about(empty)
+    assert "no such file" in one_line_about(tmp_path / "nothing.png")
+    assert "is a folder" in one_line_about(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tif", "webp", "ppm"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95])
+def test_truncated_files_get_one_line(tmp_path: Path, suffix: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), f"cut.{suffix}")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    one_line_about(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tif", "webp"])
+def test_scrambled_files_never_raise_anything_else(tmp_path: Path, suffix: str) -> None:
+    generator = np.random.default_rng(0)
+    noise = generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), f"scrambled.{suffix}")
+    whole = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    for _ in range(60):
+        broken = whole.copy()
+        places = generator.integers(0, len(whole), 8)
+        broken[places] = generator.integers(0, 256, 8)
+        path.write_bytes(broken.tobytes())
+        try:
+            assert read_image(path).ndim == 3
+        except PammError as error:
+            assert "\n" not in str(error)
+
+
+def test_far_too_large_images_get_one_line(
+    tmp_path: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, Image.fromarray(picture))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)  # twice as many are an error
+    assert "decompression bomb" in one_line_about(path)
+
+
+def test_folders_are_searched_by_name_and_suffix(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "notes.txt", ".hidden.png", "c.tiff"):
+        (tmp_path / name).touch()
+    (tmp_path / "deeper.png").mkdir()
+    odd = tmp_path / "notes.txt"
+    found = list_images([odd, tmp_path, str(tmp_path / "a.jpg"), tmp_path / "missing.png"])
+    assert [p.name for p in found] == ["notes.txt", "a.jpg", "b.PNG", "c.tiff", "missing.png"]
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(PammError, match="holds no image file"):
+        list_images([tmp_path])
+
+
+def test_writing_makes_folders_and_leaves_nothing_else(tmp_path: Path) -> None:
+    pixels = np.full((2, 3, 3), 7, dtype=np.uint8)
+    write_png(tmp_path / "deep" / "a.png", pixels)
+    write_npy(tmp_path / "deep" / "a.npy", pixels)
+    write_npy(tmp_path / "deep" / "a.npy", pixels + 1)
+    assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["a.npy", "a.png"]
+    assert np.array_equal(read_image(tmp_path / "deep" / "a.png"), pixels)
+    assert np.array_equal(np.load(tmp_path / "deep" / "a.npy"), pixels + 1)
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.npy"
+    write_npy(path, np.arange(3))
+
+    def fail(place, array) -> None:
+        Path(place).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(images.np, "save", fail)
+    with pytest.raises(PammError, match="cannot write .* No space left"):
+        write_npy(path, np.arange(9))
+    monkeypatch.undo()
+    assert np.array_equal(np.load(path), np.arange(3))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(PammError, match="cannot write"):
+        write_png(tmp_path / "out" / "a.png", np.zeros((1, 1, 3), dtype=np.uint8))
