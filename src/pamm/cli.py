@@ -26,7 +26,9 @@ def train(arguments: Sequence[str]) -> None:
     from pamm.optim import OptimConfig
     from pamm.train import TrainConfig
 
-    name, rest = first_argument(arguments, "train", "PRESET", "a preset's name (see `pamm presets`)")
+    name, rest = first_argument(
+        arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
+    )
     path = Path(name)
     base = read_experiment(path) if path.suffix == ".json" else presets.preset(name).experiment
 
@@ -95,6 +97,7 @@ def evaluate(arguments: Sequence[str]) -> None:
             trivial=trivial,
         )
         print_scores(report)
+        print(f"report: {Path(report['model']) / 'metrics.json'}")
 
     parse(command, arguments, "pamm evaluate")
 
@@ -123,14 +126,12 @@ def predict(arguments: Sequence[str]) -> None:
             device: cpu, cuda, ...; auto takes a GPU if there is one.
         """
         from pamm.checkpoint import load
-        from pamm.images import list_images
         from pamm.prediction import predict_files
 
-        paths = list_images(images)
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
-        failed = predict_files(model, paths, out, max_side=max_side)
+        failed = predict_files(model, images, out, max_side=max_side)
         if failed:
-            raise PammError(f"{failed} of {len(paths)} images could not be predicted")
+            raise PammError(f"{failed} of the images or folders could not be used, see above")
 
     parse(command, arguments, "pamm predict")
 
@@ -227,7 +228,9 @@ def synthesize_data(arguments: Sequence[str]) -> None:
         from pamm.data import Synthetic, write_nyud_layout
 
         counts = {"train": train, "val": val}
-        print(write_nyud_layout({s: Synthetic(s, size=size, count=n) for s, n in counts.items()}, out))
+        rooms = {split: Synthetic(split, size=size, count=n) for split, n in counts.items()}
+        write_nyud_layout(rooms, out)
+        print(out)
 
     parse(command, arguments, "pamm data synthesize")
 
@@ -281,9 +284,7 @@ def dispatch(commands: dict[str, Command], arguments: Sequence[str], program: st
 
 def parse(command: Callable[..., None], arguments: Sequence[str], program: str) -> None:
     """Read the arguments of a function from the command line, and call it."""
-    tyro.cli(
-        command, args=list(arguments), prog=program, config=(tyro.conf.FlagConversionOff,)
-    )
+    tyro.cli(command, args=list(arguments), prog=program, config=(tyro.conf.FlagConversionOff,))
 
 
 def first_argument(
@@ -308,5 +309,3 @@ def torch_device(name: str) -> Any:
         reason = str(error).strip().splitlines()[0]
         raise PammError(f"device {name!r} cannot be used here: {reason}") from None
     return device
-
-

@@ -1,4 +1,4 @@
-"""A whole experiment as one value: what to train, on what, how. It is what a run directory records."""
+"""A whole experiment as one value: what to train, on what, how. A run directory records it."""
 
 import json
 from dataclasses import dataclass, replace
@@ -101,5 +101,7 @@ def flat(tree: dict, prefix: str = "") -> dict[str, object]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     result: dict[str, object] = {}
     for key, value in tree.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        result |= (
+            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
     return result

@@ -1,14 +1,15 @@
 """What a model consists of: parameters and GFLOPs by part, and the shapes along the data path."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pamm.model import PAMM, ModelConfig
@@ -53,7 +54,7 @@ def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
     """Build the model without memory and send one image of (height, width) through it."""
     with torch.device("meta"):
         model = PAMM(replace(config, pretrained=False)).eval()
-    names = {name: part for name, part in part_of_modules(model)}
+    names = dict(part_of_modules(model))
     parameters: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
         owner, _, leaf = name.rpartition(".")
@@ -111,11 +112,11 @@ def count_scans(flops: Counter[str]) -> Iterator[None]:
     delta u B are made once, and each direction then updates the state and sums the output."""
     original = pame_module.multi_directional_scan
 
-    def counting(u, delta, A, B, C, D, delta_bias, *, orders):  # type: ignore[no-untyped-def]
+    def counting(u: Tensor, delta: Tensor, A: Tensor, *_: Tensor, orders: Tensor) -> Tensor:
         flops["scan"] += u.numel() * A.shape[1] * (3 + 4 * len(orders))
         return torch.empty_like(u)
 
-    pame_module.multi_directional_scan = counting
+    pame_module.multi_directional_scan = counting  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -126,8 +127,8 @@ def count_scans(flops: Counter[str]) -> Iterator[None]:
 def record_shapes(model: PAMM, shapes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
     """Note what the parts of the model return, stage by stage."""
 
-    def note(label: str):  # type: ignore[no-untyped-def]
-        def hook(module, arguments, output):  # type: ignore[no-untyped-def]
+    def note(label: str) -> Callable[[nn.Module, Any, Tensor | list[Tensor]], None]:
+        def hook(module: nn.Module, arguments: Any, output: Tensor | list[Tensor]) -> None:
             for i, x in enumerate(output if isinstance(output, list) else [output], start=1):
                 suffix = f" stage {i}" if isinstance(output, list) else ""
                 shapes.append((label + suffix, tuple(x.shape)))

@@ -1,4 +1,4 @@
-"""Scores of a model on a data set, one metric per task, and the report that states their protocol."""
+"""Scores of a model on a data set, one metric per task, and the report that says how."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -106,7 +106,11 @@ def evaluate_run(
         "model": str(folder),
         "step": saved["step"],
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
-        "protocol": {name: task.metric().protocol for name, task in model.tasks.items()},
+        "tasks": {
+            name: {k: getattr(task, k) for k in ("score", "unit", "higher_is_better")}
+            for name, task in model.tasks.items()
+        },
+        "protocol": {name: task.metric().describe() for name, task in model.tasks.items()},
         "scores": evaluate(model, batches, model.tasks),
     }
     if trivial:

@@ -113,12 +113,8 @@ def baseline(preset: Preset) -> Preset:
 
 _FULL: dict[str, Callable[[], Preset]] = {
     "synthetic-tiny": synthetic_tiny,
-    "nyud-vit-b": lambda: nyud(
-        VIT_B, "the paper: mIoU 51.10, RMSE 0.5349, mErr 18.90, odsF 78.00"
-    ),
-    "nyud-vit-l": lambda: nyud(
-        VIT_L, "the paper: mIoU 56.63, RMSE 0.5102, mErr 18.52, odsF 78.10"
-    ),
+    "nyud-vit-b": lambda: nyud(VIT_B, "the paper: mIoU 51.10, RMSE 0.5349, mErr 18.90, odsF 78.00"),
+    "nyud-vit-l": lambda: nyud(VIT_L, "the paper: mIoU 56.63, RMSE 0.5102, mErr 18.52, odsF 78.10"),
     "pascal-vit-b": lambda: pascal(
         VIT_B, 768, "the paper: mIoU 79.12, parts 67.83, maxF 85.25, mErr 13.40, odsF 73.40"
     ),

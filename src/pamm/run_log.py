@@ -74,7 +74,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def environment() -> dict[str, Any]:
-    """What the run was made with: Python, packages, machine, and the commit of the source if known."""
+    """What the run was made with: Python, packages, machine, the commit of the source if known."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -85,7 +85,9 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
 def _union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
     for kind in kinds:
         try:
-            return None if kind is types.NoneType and value is None else _convert(kind, value, where)
+            return (
+                None if kind is types.NoneType and value is None else _convert(kind, value, where)
+            )
         except PammError:
             continue
     names = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)

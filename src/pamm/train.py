@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -119,7 +119,8 @@ def train(
         **place,
     )
     validation = evaluation_batches(eval_dataset(data, tasks=tasks), batch_size=8, **place)
-    stream = iter(fabric.setup_dataloaders(batches, use_distributed_sampler=False))
+    loader: Any = fabric.setup_dataloaders(batches, use_distributed_sampler=False)
+    stream = iter(loader)
     log = None
     if fabric.is_global_zero:
         log = RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
@@ -135,7 +136,8 @@ def train(
             with fabric.no_backward_sync(wrapped, enabled=part + 1 < settings.accumulate):
                 logits = wrapped(batch["image"])
                 values = [t.loss(logits[n], batch["targets"][n]) for n, t in tasks.items()]
-                total = sum(t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True))
+                weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]
+                total = torch.stack(weighted).sum()
                 if settings.load_balancing:
                     total = total + settings.load_balancing * network.balance_loss()
                 fabric.backward(total / settings.accumulate)
@@ -209,7 +211,7 @@ def fabric_sum(fabric: Fabric) -> Callable[[Tensor], Tensor]:
     """Sums a tensor over all processes of a run, wherever the tensor lives."""
 
     def total(tensor: Tensor) -> Tensor:
-        summed = fabric.all_reduce(tensor.to(fabric.device), reduce_op="sum")
+        summed: Any = fabric.all_reduce(tensor.to(fabric.device), reduce_op="sum")
         return summed.to(tensor.device)
 
     return total

@@ -7,12 +7,17 @@ from pamm.data import EvalTransform, Synthetic, preview
 from pamm.errors import PammError
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def test_a_sheet_has_a_row_an_image_and_a_column_a_task(rooms: Synthetic, tmp_path: Path) -> None:
-    two = Image.open(preview(rooms, 2, tmp_path / "two.png"))
-    three = Image.open(preview(rooms, 3, tmp_path / "new" / "three.png"))
-    assert three.height > two.height > 2 * 144  # tiles of 192x144
+    two = size_of(preview(rooms, 2, tmp_path / "two.png"))
+    three = size_of(preview(rooms, 3, tmp_path / "new" / "three.png"))
+    assert three[1] > two[1] > 2 * 144  # tiles of 192x144
     few = Synthetic(size=(24, 32), count=2, root=rooms.cache.root, tasks=["depth"])
-    assert two.width > 7 * 192 > Image.open(preview(few, 9, tmp_path / "few.png")).width > 2 * 192
+    assert two[0] > 7 * 192 > size_of(preview(few, 9, tmp_path / "few.png"))[0] > 2 * 192
 
 
 def test_a_transform_does_not_show(rooms: Synthetic, tmp_path: Path) -> None:

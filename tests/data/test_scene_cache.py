@@ -11,6 +11,7 @@ import pytest
 
 import pamm.errors
 from pamm.data.scene_cache import LABELS, SceneCache, default_root
+from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
 
 ALL = ("image", *LABELS)
@@ -127,9 +128,9 @@ def test_an_unusable_folder_is_a_users_mistake(tmp_path: Path, processes: int) -
 def test_a_childs_failure_is_told(cache: SceneCache) -> None:
     cache.path(1).mkdir(parents=True)  # a folder where a file should go
     (cache.path(1) / "x").touch()
-    cache.missing = lambda count: list(range(count))  # type: ignore[method-assign]
     with pytest.raises(PammError, match="cannot keep rendered scenes"):
-        cache.ensure(3, processes=2)
+        list(render_in_processes(cache, [0, 1, 2], 1))
+    assert cache.path(0).is_file()
 
 
 def test_forgotten_temporary_files_go(cache: SceneCache) -> None:

@@ -57,7 +57,9 @@ def test_the_mixture_is_the_weighted_sum_of_the_experts():
             expected = layer.linear_TNC[i] @ x
             for j in range(experts):
                 rows = slice(j * rank, (j + 1) * rank)
-                expected = expected + weights[b, i, j] * (layer.up[:, rows] @ (layer.down[rows] @ x))
+                expected = expected + weights[b, i, j] * (
+                    layer.up[:, rows] @ (layer.down[rows] @ x)
+                )
             torch.testing.assert_close(y[b, i], expected, rtol=1e-4, atol=1e-5)
 
 

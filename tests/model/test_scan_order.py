@@ -1,5 +1,7 @@
 """Orders are the spec's at 4x4, permutations everywhere, and Hilbert's visits are neighbours."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -51,7 +53,7 @@ def test_directions_are_quarter_turns(kind, side):
     """The position visited at a step turns counter-clockwise from one direction to the next."""
     square = 1 << (side - 1).bit_length()
     orders = make_orders(kind, square, square)
-    for before, after in zip(orders[:-1], orders[1:], strict=True):
+    for before, after in pairwise(orders):
         row, column = before // square, before % square
         assert torch.equal(after, (square - 1 - column) * square + row)
 

@@ -1,4 +1,4 @@
-"""The scan against a double loop written from its definition, and every refusal of bad arguments."""
+"""The scan against a double loop written from its definition; every refusal of arguments."""
 
 import math
 
@@ -15,7 +15,12 @@ NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
 
 def arguments(
-    batch: int = 2, channels: int = 6, groups: int = 2, state: int = 3, length: int = 7, seed: int = 0
+    batch: int = 2,
+    channels: int = 6,
+    groups: int = 2,
+    state: int = 3,
+    length: int = 7,
+    seed: int = 0,
 ) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
@@ -38,12 +43,10 @@ def permutations(directions: int, length: int, seed: int = 0) -> Tensor:
     return torch.stack([torch.randperm(length, generator=generator) for _ in range(directions)])
 
 
-def brute_force(
-    given: dict[str, Tensor], orders: Tensor, softplus: bool = True
-) -> np.ndarray:
+def brute_force(given: dict[str, Tensor], orders: Tensor, softplus: bool = True) -> np.ndarray:
     """One number at a time, as in the specification."""
     u, delta, A, B, C, D, bias = (given[name].numpy() for name in NAMES)
-    batch, channels, length = u.shape
+    batch, channels, _ = u.shape
     per_group = channels // B.shape[1]
     y = np.zeros_like(u)
     for b, d, order in (
@@ -169,7 +172,10 @@ def test_reference_is_always_available():
         ({"B": torch.zeros(2, 2, 3, 7, device="meta")}, "B: is on meta, want cpu"),
         ({"orders": torch.zeros(1, 7)}, "orders: got torch.float32"),
         ({"orders": torch.zeros(2, 6, dtype=torch.int64)}, "orders: got shape"),
-        ({"orders": torch.zeros(2, 7, dtype=torch.int64)}, "orders: every row must be a permutation"),
+        (
+            {"orders": torch.zeros(2, 7, dtype=torch.int64)},
+            "orders: every row must be a permutation",
+        ),
         ({"backend": "cuda-magic"}, "backend: got 'cuda-magic'.*reference"),
     ],
 )

@@ -41,6 +41,9 @@ class MeanAngularError(Metric):
             "pixels": count(valid),
         }
 
+    def describe(self) -> dict[str, str | float]:
+        return {"mErr": "mean angle in degrees", "pooled over": "valid pixels of the data set"}
+
     def compute(self) -> dict[str, float]:
         pixels = self._state["pixels"]
         scores = {"mErr": ratio(self._state["angle"], pixels)}

@@ -36,6 +36,10 @@ class Metric(ABC):
     def compute(self) -> dict[str, float]:
         """The scores so far; NaN where nothing valid has been seen. Does not change the state."""
 
+    @abstractmethod
+    def describe(self) -> dict[str, str | float]:
+        """The protocol in words and numbers, for the report that the scores go into."""
+
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add one batch; shapes and values as in the docstring of the class. Any device and dtype.
 

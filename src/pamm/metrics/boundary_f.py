@@ -90,6 +90,15 @@ class BoundaryF(Metric):
             total["images"] += 1
         return total
 
+    def describe(self) -> dict[str, str | float]:
+        return {
+            "max_dist": self.max_dist,
+            "thresholds": len(self.thresholds),
+            "prediction": "smoothed, non-maximum-suppressed, thinned",
+            "matching": "one to one, maximum cardinality",
+            "pooled over": "data set (odsF, AP); best threshold per image (oisF)",
+        }
+
     def compute(self) -> dict[str, float]:
         if not int(self._state["images"]):
             return dict.fromkeys(("odsF", "odsThreshold", "oisF", "AP"), float("nan"))

@@ -56,6 +56,16 @@ class MaxF(Metric):
             "negatives": histogram(negative, self._cuts),
         }
 
+    def describe(self) -> dict[str, str | float]:
+        return {
+            "protocol": self.protocol,
+            "cuts": "sigmoid(p) at 0.05..0.95"
+            if self.protocol == "official"
+            else "p at 255 levels",
+            "beta_squared": self.beta_squared,
+            "pooled over": "data set",
+        }
+
     def compute(self) -> dict[str, float]:
         positives, negatives = self._state["positives"], self._state["negatives"]
         names = ("maxF", "threshold", "precision", "recall")

@@ -42,6 +42,14 @@ class MeanIoU(Metric):
         """Intersection over union, float64 (num_classes,); NaN for a class not seen."""
         return intersection_over_union(self._state["confusion"])
 
+    def describe(self) -> dict[str, str | float]:
+        return {
+            "mIoU": "mean over all classes, one never seen counts 0 (official)",
+            "mIoU_present": "mean over the classes seen",
+            "classes": self.num_classes,
+            "pooled over": "data set, one confusion matrix",
+        }
+
     def compute(self) -> dict[str, float]:
         confusion = self._state["confusion"].double()
         iou = self.iou_per_class()

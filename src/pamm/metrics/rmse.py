@@ -49,6 +49,14 @@ class RootMeanSquaredError(Metric):
             "pixels": count(valid),
         }
 
+    def describe(self) -> dict[str, str | float]:
+        return {
+            "RMSE": "metres",
+            "min_depth": self.min_depth,
+            "max_depth": self.max_depth,
+            "pooled over": "valid pixels of the data set",
+        }
+
     def compute(self) -> dict[str, float]:
         pixels = self._state["pixels"]
         return {

@@ -47,7 +47,8 @@ class Backbone(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        self.net = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
+        # timm's models have more methods than nn.Module says.
+        self.net: Any = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
         info = list(self.net.feature_info)
         reductions = [int(i["reduction"]) for i in info]
         self.plain = len(set(reductions)) == 1
@@ -98,7 +99,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) -> nn.Module:
+def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) -> Any:
     """The timm model without its head, ready for any image size."""
     if not timm.is_model(name.split(".")[0]):
         known = timm.list_models()
@@ -106,7 +107,7 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
         raise PammError(unknown("backbone", name, close) + " ... (timm.list_models() has them all)")
     if "." in name and name not in (tags := timm.list_pretrained(name.split(".")[0] + ".*")):
         raise PammError(unknown("backbone", name, tags))
-    options = {"num_classes": 0, "drop_path_rate": drop_path}
+    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
     try:
         net = _create_for_any_size(name, pretrained is True, options)
     except TypeError as error:
@@ -127,11 +128,11 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
 
 def _create_for_any_size(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
     """Families of timm name differently what makes them accept any image size; some always do."""
-    for extra in ({"dynamic_img_size": True}, {"strict_img_size": False}):
+    for option, value in (("dynamic_img_size", True), ("strict_img_size", False)):
         try:
-            return timm.create_model(name, pretrained=pretrained, **options, **extra)
+            return timm.create_model(name, pretrained=pretrained, **{**options, option: value})
         except TypeError as error:
-            if next(iter(extra)) not in str(error):
+            if option not in str(error):
                 raise
     return timm.create_model(name, pretrained=pretrained, **options)
 
@@ -148,7 +149,8 @@ def load_weights(net: nn.Module, path: Path, name: str) -> None:
         raise PammError(f"pretrained: {path.name!r} is not one of {', '.join(_WEIGHT_FILES)}")
     try:
         if path.suffix == ".npz":
-            net.load_pretrained(str(path))
+            read: Any = net.load_pretrained
+            read(str(path))
             return
         state = timm.models.load_state_dict(str(path))
         # Each family of timm knows the older names and sizes of its own weights.

@@ -15,8 +15,9 @@ from pamm.model import per_task
 class Router(nn.Module):
     """The routing weights of every task over the shared experts (eqs. 11-13).
 
-    Both branches of eq. 11 are linear in the mean as printed; here each is normalised and activated,
-    the channel branch before its pooling, the spatial branch after it. Any map size fits.
+    Both branches of eq. 11 are linear in the mean as printed; here each is normalised and
+    activated, the channel branch before its pooling, the spatial branch after it. Any map size
+    fits.
 
     Args:
         tasks: number of tasks T.
@@ -40,8 +41,8 @@ class Router(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """(B, T*C, h, w) -> (B, T, E): softmax weights, exactly k of each row non-zero.
 
-        The k largest keep their value (eq. 13 does not renormalise); in training, noise of a learned
-        strength is added to the logits.
+        The k largest keep their value (eq. 13 does not renormalise); in training, noise of a
+        learned strength is added to the logits.
         """
         channel = F.gelu(self.channel_norm(self.channel(u))).mean((2, 3), keepdim=True)
         spatial = F.gelu(self.spatial_norm(self.spatial(u.mean((2, 3), keepdim=True))))
@@ -115,7 +116,7 @@ class ParameterExperts(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """(B, T*C, h, w) -> (B, T, N, L)."""
-        matrix = self.linear_TNC
+        matrix: Tensor = self.linear_TNC
         if self.router is not None:
             gates = self.router(u).repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
             matrix = matrix + torch.matmul(self.up * gates[:, :, None], self.down)  # (B, T, N, C)

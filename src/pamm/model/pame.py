@@ -70,7 +70,9 @@ class PAME(nn.Module):
 
         self.experts_b, self.experts_c = experts(experts_b), experts(experts_c)
         self.prior_b, self.prior_c = (
-            nn.Parameter(nn.init.trunc_normal_(torch.empty(tasks, d_state), std=0.02)) if on else None
+            nn.Parameter(nn.init.trunc_normal_(torch.empty(tasks, d_state), std=0.02))
+            if on
+            else None
             for on in (prior_b, prior_c)
         )
         self.delta_down = per_task.conv(tasks, d_inner, rank, bias=False)
@@ -113,8 +115,6 @@ class PAME(nn.Module):
 
 
 def initial_delta_bias(channels: int, low: float = 1e-3, high: float = 1e-1) -> Tensor:
-    """A bias whose softplus is log-uniform in [low, high], so the scan starts with long memories."""
+    """A bias whose softplus is log-uniform in [low, high]: the scan starts with long memories."""
     step = torch.exp(torch.empty(channels).uniform_(math.log(low), math.log(high)))
     return step + torch.log(-torch.expm1(-step))  # the inverse of softplus
-
-

@@ -174,7 +174,7 @@ class PAMM(nn.Module):
         return {name: m for name, m in self.named_modules() if isinstance(m, Router)}
 
     def balance_loss(self) -> Tensor:
-        """Load-balancing loss of the last forward pass, averaged over the routers (0 without any)."""
+        """Load-balancing loss of the last forward pass, mean over the routers (0 without any)."""
         losses = [router.balance_loss() for router in self.routers().values()]
         return torch.stack(losses).mean() if losses else torch.zeros(())
 
@@ -187,7 +187,7 @@ class PAMM(nn.Module):
             bias.fill_(value)
 
     def subset(self, tasks: list[str]) -> "PAMM":
-        """A model of some of the tasks with copies of their weights, in the order of `config.tasks`.
+        """A model of some of the tasks with copies of their weights, in the order of the config.
 
         In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
 

@@ -32,6 +32,8 @@ class StageFusion(nn.Module):
         """S maps (B, T*d_model, h, w) -> (B, T*d_model, h, w)."""
         if self.stages == 1:
             return maps[0]
-        by_stage = torch.stack([per_task.split(m, self.tasks) for m in maps], 2)  # (B, T, S, C, h, w)
+        by_stage = torch.stack(
+            [per_task.split(m, self.tasks) for m in maps], 2
+        )  # (B, T, S, C, h, w)
         logits = self.mlp(by_stage.flatten(1, 3)).unflatten(1, (self.tasks, self.stages, 1))
         return (logits.softmax(2) * by_stage).sum(2).flatten(1, 2)

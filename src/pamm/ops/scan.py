@@ -142,7 +142,9 @@ def check_tensors(
     for name, tensor in (("B", B), ("C", C)):
         groups = tensor.shape[1:2] if tensor.dim() == 4 else ()
         if groups and (groups[0] == 0 or channels % groups[0]):
-            raise ValueError(f"{name}: got {groups[0]} groups, want a divisor of {channels} channels")
+            raise ValueError(
+                f"{name}: got {groups[0]} groups, want a divisor of {channels} channels"
+            )
         _want(name, tensor, (batch, *groups, A.shape[1], length))
     if (B.shape[1] if B.dim() == 4 else 1) != (C.shape[1] if C.dim() == 4 else 1):
         raise ValueError(f"C: got shape {tuple(C.shape)}, want the groups of B, {tuple(B.shape)}")
