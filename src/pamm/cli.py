@@ -284,7 +284,7 @@ def dispatch(commands: dict[str, Command], arguments: Sequence[str], program: st
 
 def parse(command: Callable[..., None], arguments: Sequence[str], program: str) -> None:
     """Read the arguments of a function from the command line, and call it."""
-    tyro.cli(command, args=list(arguments), prog=program, config=(tyro.conf.FlagConversionOff,))
+    tyro.cli(command, args=list(arguments), prog=program)
 
 
 def first_argument(

@@ -10,9 +10,9 @@ from pamm.errors import PammError, unknown
 from pamm.files import write_text
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
-from pamm.run_log import environment
+from pamm.run_log import RECORDS, environment
 from pamm.strict_json import from_json, read_json, to_json
-from pamm.train import TrainConfig, train
+from pamm.train import TrainConfig, matching_tasks, train
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 
@@ -62,7 +62,8 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
     Raises:
         PammError: there is a run already and resume is off, or it is another experiment.
     """
-    if (run / CONFIG).exists():
+    matching_tasks(experiment.model, experiment.data)
+    if (run / CONFIG).exists() and (run / RECORDS).exists():  # else it failed before it began
         if not resume:
             raise PammError(
                 f"{str(run)!r} already holds a run: add --resume to go on with it, or choose "

@@ -116,7 +116,8 @@ def evaluate_run(
     if trivial:
         train = eval_dataset(config, "train", tasks=list(model.tasks))
         report["trivial"] = constant_scores(train, dataset, model.tasks)
-    write_text(folder / "metrics.json", json.dumps(to_json(report), indent=1) + "\n")
+    report = to_json(report)
+    write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
     return report
 
 

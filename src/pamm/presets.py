@@ -74,7 +74,7 @@ def nyud(backbone: str, published: str) -> Preset:
             model=ModelConfig(
                 tasks=NYUD, backbone=backbone, pretrained=True, d_model=768, d_state=16
             ),
-            data=DataConfig(name="nyud", size=(448, 576)),
+            data=DataConfig(name="nyud", size=(448, 576), scale=(0.5, 2.0)),
             optim=OptimConfig(lr=1e-5),
             train=TrainConfig(),
         ),
@@ -92,7 +92,7 @@ def pascal(backbone: str, d_model: int, published: str) -> Preset:
             model=ModelConfig(
                 tasks=PASCAL, backbone=backbone, pretrained=True, d_model=d_model, d_state=64
             ),
-            data=DataConfig(name="pascal_context", size=(512, 512)),
+            data=DataConfig(name="pascal_context", size=(512, 512), scale=(0.5, 2.0)),
             optim=OptimConfig(lr=2e-5),
             train=TrainConfig(),
         ),

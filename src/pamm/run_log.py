@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from pamm.files import write_text
 from pamm.progress import ProgressLine
 
+RECORDS = "metrics.jsonl"
 PACKAGES = ("pamm-vision", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scipy")
 
 
@@ -29,7 +30,7 @@ class RunLog:
 
     def __init__(self, run: Path, *, start: int, steps: int, every: int) -> None:
         run.mkdir(parents=True, exist_ok=True)
-        self._path, self._every = run / "metrics.jsonl", every
+        self._path, self._every = run / RECORDS, every
         kept = [r for r in read_records(self._path) if r["step"] <= start]
         write_text(self._path, "".join(json.dumps(r) + "\n" for r in kept))
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pamm.ops import available_backends, multi_directional_scan, selective_scan
+from pamm.ops import available_backends, multi_directional_scan, reference, selective_scan
 
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
 
@@ -80,6 +80,26 @@ def test_equals_a_double_loop(batch, groups, per_group, state, length, direction
     orders = permutations(directions, length, seed)
     y = multi_directional_scan(**given, orders=orders, softplus=softplus)
     np.testing.assert_allclose(y, brute_force(given, orders, softplus), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("piece", [1, 50, 300])
+def test_pieces_are_the_whole(piece, monkeypatch):
+    """Values and gradients of a scan that is cut into slices of channels."""
+    given, orders = arguments(channels=10, groups=2), permutations(3, 7)
+
+    def run() -> tuple[Tensor, list[Tensor]]:
+        tensors = {name: tensor.clone().requires_grad_() for name, tensor in given.items()}
+        y = multi_directional_scan(**tensors, orders=orders)
+        y.square().sum().backward()
+        return y.detach(), [tensor.grad for tensor in tensors.values()]
+
+    whole, whole_gradients = run()
+    monkeypatch.setattr(reference, "PIECE", piece)
+    y, gradients = run()
+    torch.testing.assert_close(y, whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradients, whole_gradients, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        assert torch.equal(multi_directional_scan(**given, orders=orders), y)
 
 
 def test_selective_scan_is_one_direction_in_order():

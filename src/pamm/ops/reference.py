@@ -1,11 +1,18 @@
 """The scan written down as plainly as it can be without being slow: every kernel is held to this.
 
+`LinearRecurrence` is the recurrence, `scan_piece` what is around it, and `scan` cuts large problems
+into pieces so that memory stays bounded.
+
 Shape suffixes: B batch, D channels, G groups of channels, N states, L positions, K directions.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+PIECE = 2**25
+"""States kept at once; in float32 a piece takes some six times 128 MiB."""
 
 
 class LinearRecurrence(torch.autograd.Function):
@@ -47,7 +54,57 @@ def scan(
     orders_KL: Tensor,
     softplus: bool,
 ) -> Tensor:
-    """The multi-directional scan of checked arguments; see `pamm.ops.multi_directional_scan`."""
+    """The multi-directional scan of checked arguments; see `pamm.ops.multi_directional_scan`.
+
+    Where the states of all directions and positions would be more than `PIECE` numbers, the
+    channels are done a slice at a time, and their states are computed again for the gradient.
+    """
+    channels, groups = u_BDL.shape[1], B_BGNL.shape[1]
+    states = u_BDL.numel() * len(orders_KL) * A_DN.shape[1]
+
+    def piece(part: slice, group: slice) -> Tensor:
+        arguments = (
+            u_BDL[:, part],
+            delta_BDL[:, part],
+            A_DN[part],
+            B_BGNL[:, group],
+            C_BGNL[:, group],
+            None if D_D is None else D_D[part],
+            None if bias_D is None else bias_D[part],
+            orders_KL,
+            softplus,
+        )
+        if whole or not torch.is_grad_enabled():
+            return scan_piece(*arguments)
+        return checkpoint(scan_piece, *arguments, use_reentrant=False)
+
+    whole = states <= PIECE
+    if whole:
+        return piece(slice(None), slice(None))
+    per_group = channels // groups
+    step = max(1, per_group * groups * PIECE // states)
+    return torch.cat(
+        [
+            piece(slice(first + c, first + min(c + step, per_group)), slice(g, g + 1))
+            for g, first in enumerate(range(0, channels, per_group))
+            for c in range(0, per_group, step)
+        ],
+        dim=1,
+    )
+
+
+def scan_piece(
+    u_BDL: Tensor,
+    delta_BDL: Tensor,
+    A_DN: Tensor,
+    B_BGNL: Tensor,
+    C_BGNL: Tensor,
+    D_D: Tensor | None,
+    bias_D: Tensor | None,
+    orders_KL: Tensor,
+    softplus: bool,
+) -> Tensor:
+    """The scan with the states of all its channels in memory at once."""
     batch, channels, length = u_BDL.shape
     groups, state = B_BGNL.shape[1:3]
     dtype = torch.promote_types(u_BDL.dtype, torch.float32)

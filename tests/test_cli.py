@@ -1,0 +1,159 @@
+"""The command line as a user meets it: help, one whole round, and a line for every mistake."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pamm.cli import COMMANDS, DATA_COMMANDS, main
+
+TINY = [
+    "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",
+    "--data.size", "24", "32", "--data.train-count", "4", "--data.val-count", "2",
+    "--data.workers", "0", "--train.steps", "2", "--train.batch-size", "2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    main(["train", "synthetic-tiny", "--out", str(run), *TINY])
+    return run
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+    """What a command that must fail prints on standard error, which must be no traceback."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        main(list(arguments))
+    error = capsys.readouterr().err
+    assert exit_.value.code == code
+    assert "Traceback" not in error
+    return error
+
+
+def test_one_round(run, tmp_path, capsys):
+    main(["evaluate", str(run), "--trivial"])
+    out = capsys.readouterr().out
+    assert "semseg" in out
+    assert "mIoU" in out
+    assert json.loads((run / "last-000002" / "metrics.json").read_text())["data"]["images"] == 2
+
+    Image.fromarray(np.full((37, 61, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    main(["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")])
+    names = {p.name for p in (tmp_path / "out" / "a").iterdir()}
+    assert {"overview.png", "depth.npy", "depth.png", "semseg.npy", "normals.png"} <= names
+    assert np.load(tmp_path / "out" / "a" / "depth.npy").shape == (37, 61)
+
+
+def test_a_subset_of_the_tasks_is_predicted(run, tmp_path):
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    arguments = [str(tmp_path / "a.png"), "--tasks", "depth", "--out", str(tmp_path / "out")]
+    main(["predict", str(run), *arguments])
+    assert {p.name for p in (tmp_path / "out" / "a").iterdir()} == {
+        "depth.npy", "depth.png", "overview.png",
+    }  # fmt: skip
+
+
+def test_bad_images_cost_a_line_each_and_the_others_are_done(run, tmp_path, capsys):
+    good = tmp_path / "good.png"
+    Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(good)
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "cut.png").write_bytes(good.read_bytes()[:60])
+    (tmp_path / "empty").mkdir()
+    bad = ["text.jpg", "cut.png", "missing.png", "empty"]
+    error = said(
+        capsys,
+        "predict", str(run), *(str(tmp_path / name) for name in bad), str(good),
+        "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert "4 of the images or folders could not be used" in error
+    assert (tmp_path / "out" / "good" / "overview.png").exists()
+
+
+def test_resume_from_the_command_line(run, capsys):
+    error = said(capsys, "train", "synthetic-tiny", "--out", str(run), *TINY)
+    assert "already holds a run: add --resume" in error
+    main(["train", "synthetic-tiny", "--out", str(run), "--resume", *TINY])
+    assert "trained model" in capsys.readouterr().out
+
+
+def test_a_saved_configuration_is_a_preset(run, tmp_path, capsys):
+    main(["describe", str(run / "config.json"), "--size", "37", "61"])
+    out = capsys.readouterr().out
+    assert "PE router" in out
+    assert "1 x 1 x 37 x 61" in out
+
+
+@pytest.mark.parametrize(
+    "command", [[], *([c] for c in COMMANDS), *(["data", c] for c in DATA_COMMANDS)]
+)
+def test_help(command, capsys):
+    if command == ["train"]:
+        command = ["train", "nyud-vit-b"]
+    with contextlib.suppress(SystemExit):
+        main([*command, "--help"])
+    assert "usage" in capsys.readouterr().out.lower()
+
+
+def test_data_commands(tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    main(["data", "preview", "--count", "2", "--size", "32", "48", "--out", str(sheet)])
+    with Image.open(sheet) as picture:
+        assert picture.size[0] > 300
+    folder = tmp_path / "NYUDv2"
+    arguments = ["--out", str(folder), "--size", "32", "48", "--train", "2", "--val", "1"]
+    main(["data", "synthesize", *arguments])
+    assert len(list((folder / "images").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown command 'trian': did you mean 'train'"),
+        (["data", "preveiw"], "unknown command 'preveiw': did you mean 'preview'"),
+        (["train"], "pamm train PRESET: want a preset's name"),
+        (["train", "synthetic-tny"], "'synthetic-tny': did you mean 'synthetic-tiny'"),
+        (["train", "missing.json"], "no file 'missing.json'"),
+        (["train", "nyud-vit-b"], "unknown data set 'nyud'"),
+        (["train", "synthetic-tiny", "--tasks", "dept"], "'dept': did you mean 'depth'"),
+        (["train", "synthetic-tiny", "--model.top-k", "99"], "top_k: got 99"),
+        (["train", "synthetic-tiny", "--train.stpes", "9"], "--train.steps"),
+        (["train", "synthetic-tiny", "--train.steps", "many"], "many"),
+        (["describe", "nyud"], "unknown preset 'nyud': did you mean"),
+        (["evaluate", "nowhere"], "no run or model at 'nowhere'"),
+        (["evaluate", "nowhere", "--split", "tset"], "tset"),
+        (["predict", "nowhere", "a.png"], "no run or model at 'nowhere'"),
+        (["evaluate", "nowhere", "--device", "gpu0"], "device 'gpu0' cannot be used here"),
+        (["data", "preview", "sinthetic"], "'sinthetic': did you mean 'synthetic'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_clear_message(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert message in said(capsys, *arguments)
+    assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+@pytest.mark.parametrize("module", ["pamm", "pamm.cli", "pamm.prediction", "pamm.checkpoint"])
+def test_imports_stay_light(module):
+    """None of these loads the training stack; the first two not even torch."""
+    code = f"import {module}, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"lightning_fabric", "tensorboard", "matplotlib.pyplot", "sklearn"}
+    if module in ("pamm", "pamm.cli"):
+        heavy |= {"torch", "timm", "scipy"}
+    assert not heavy & set(loaded)
+
+
+def test_python_m_pamm():
+    run = subprocess.run(
+        [sys.executable, "-m", "pamm", "--version"], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "0.1.0"
