@@ -96,7 +96,7 @@ def test_large_images_are_shrunk_for_the_network_only(model: Fake) -> None:
     arrays = predict(model, photo(300, 200), max_side=64)
     assert model.seen == [(1, 3, 64, 43)]
     check(arrays, 300, 200)
-    exact = predict(model, photo(300, 200), max_side=None)
+    exact = predict(model, photo(300, 200), max_side=300)
     assert model.seen[1] == (1, 3, 300, 200)
     assert np.abs(arrays["saliency"] - exact["saliency"]).max() < 0.1
     assert np.abs(arrays["depth"] - exact["depth"]).mean() < 0.05
@@ -263,3 +263,12 @@ def test_mistakes_that_hit_all_images_are_raised_at_once(model: Fake, tmp_path: 
         predict_files(model, [], tmp_path, tasks=["dept"])
     with pytest.raises(PammError, match="max_side"):
         predict_files(model, [], tmp_path, max_side=-1)
+
+
+def test_the_default_size_is_that_of_the_training(model: Fake) -> None:
+    """What the network sees of a large photograph has the longer side of its training images."""
+    predict(model, photo(1100, 20))
+    model.image_size = (48, 64)
+    predict(model, photo(300, 200))
+    predict(model, photo(20, 30))
+    assert model.seen == [(1, 3, 1024, 19), (1, 3, 64, 43), (1, 3, 20, 30)]

@@ -38,6 +38,10 @@ def test_every_preset_round_trips(name):
     assert from_json(Experiment, json.loads(json.dumps(to_json(experiment)))) == experiment
 
 
+def test_json_has_no_nan():
+    assert to_json({"a": [float("nan"), 1.0, float("inf")]}) == {"a": [None, 1.0, None]}
+
+
 def test_defaults_fill_what_is_left_out_and_whole_numbers_are_numbers():
     assert from_json(Outer, {"rate": 2}) == Outer(rate=2.0)
 

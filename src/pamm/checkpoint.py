@@ -33,7 +33,7 @@ def load(
     checkpoint: str = "last",
     device: str | torch.device = "cpu",
 ) -> PAMM:
-    """A trained model in evaluation mode, with its `tasks` attached.
+    """A trained model in evaluation mode, with its `tasks` and `image_size` attached.
 
     Args:
         source: a run directory, a folder with model.safetensors and config.json, or the id
@@ -49,9 +49,10 @@ def load(
     config = read_config(folder)
     model = PAMM(config)
     load_weights(model, folder)
-    model.tasks = {
-        name: task_from_dict(task) for name, task in read_json(folder / CONFIG)["tasks"].items()
-    }
+    saved = read_json(folder / CONFIG)
+    model.tasks = {name: task_from_dict(task) for name, task in saved["tasks"].items()}
+    if saved.get("image_size"):
+        model.image_size = tuple(saved["image_size"])
     if tasks is not None:
         model = model.subset(list(tasks))
     return model.to(device).eval()
@@ -111,6 +112,7 @@ def save(
         "format": FORMAT,
         "model": to_json(model.config),
         "tasks": {name: task.to_dict() for name, task in model.tasks.items()},
+        "image_size": model.image_size,
         "data": to_json(data),
         "step": step,
     }

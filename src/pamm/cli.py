@@ -111,7 +111,7 @@ def predict(arguments: Sequence[str]) -> None:
         out: Path = Path("predictions"),
         tasks: list[str] | None = None,
         checkpoint: Checkpoint = "last",
-        max_side: int = 1024,
+        max_side: int | None = None,
         device: str = "auto",
     ) -> None:
         """Predict all tasks on images; per task a picture and the raw array, and an overview.
@@ -122,7 +122,8 @@ def predict(arguments: Sequence[str]) -> None:
             out: Where to write: OUT/<image>/<task>.png, <task>.npy and overview.png.
             tasks: Only these of the model's tasks.
             checkpoint: Which checkpoint of the run.
-            max_side: Larger images are shrunk to this for the network; the results have full size.
+            max_side: Images with a longer side are shrunk to this for the network, and the results
+                have full size; if not given, the longer side of the training images.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
         """
         from pamm.checkpoint import load

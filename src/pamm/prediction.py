@@ -22,7 +22,7 @@ ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 Predictions = dict[str, NDArray[Any]]
 
 MAX_SIDE = 1024
-"""The longer side in pixels up to which the network sees an image as it is."""
+"""The default of `max_side` for a model that does not say at what size it was trained."""
 _STRIP = 2**20  # pixels that are decoded at once
 
 
@@ -31,14 +31,15 @@ def predict(
     image: ImageLike,
     *,
     tasks: Mapping[str, Task] | Iterable[str] | None = None,
-    max_side: int | None = MAX_SIDE,
+    max_side: int | None = None,
 ) -> Predictions:
     """Everything that a model says about one image, in units, at the image's own size.
 
-    A larger image than `max_side` is shrunk for the network, antialiased, and the logits are
-    resized back bilinearly before they are decoded: memory stays bounded, classes have clean
-    borders, normals are unit vectors, and depth stays in metres. A network does best at about the
-    size it was trained at, so a smaller `max_side` than the default may give better results.
+    An image whose longer side is more than `max_side` pixels is shrunk to that for the network,
+    antialiased, and the logits are resized back bilinearly before they are decoded: memory stays
+    bounded, classes have clean borders, normals are unit vectors, and depth stays in metres. A
+    network does best at the size it was trained at, where things look as large as they did then;
+    so that is the default. A larger `max_side` shows finer detail, if the network can take it.
 
     Args:
         model: maps (1, 3, H, W), ImageNet-normalised, to {task: logits (1, C, H, W)}. It runs
@@ -47,7 +48,8 @@ def predict(
             (3, H, W); grey arrays (H, W) are taken too.
         tasks: what the outputs mean, {name: Task}, or the names of some; the rest is left out.
             None: all of `model.tasks`, or the default tasks of `model.config.tasks`.
-        max_side: see above; None: no limit.
+        max_side: see above; None: the longer side of the images that the model was trained on
+            (`model.image_size`), or 1024 where it does not say.
 
     Returns:
         {task: array}: class maps uint8 (H, W); saliency and boundary float32 (H, W) in 0..1; depth
@@ -62,7 +64,7 @@ def predict(
     chosen = _chosen(model, tasks)
     picture = as_picture(image)
     height, width = picture.shape[:2]
-    seen = _shrink(picture, max_side)
+    seen = _shrink(picture, max_side or max(getattr(model, "image_size", None) or (MAX_SIDE,)))
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     batch = normalise(torch.from_numpy(seen.copy()).permute(2, 0, 1))[None].to(device)
     training = model.training
@@ -86,7 +88,7 @@ def predict_files(
     out: str | Path,
     *,
     tasks: Mapping[str, Task] | Iterable[str] | None = None,
-    max_side: int | None = MAX_SIDE,
+    max_side: int | None = None,
     report: Callable[[str], None] = print,
 ) -> int:
     """Predict on image files and folders of them, and write what came out.
@@ -171,9 +173,9 @@ def _chosen(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | None) 
     return chosen
 
 
-def _shrink(picture: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
+def _shrink(picture: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    if max_side is None or max(height, width) <= max_side:
+    if max(height, width) <= max_side:
         return picture
     scale = max_side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

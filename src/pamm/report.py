@@ -21,7 +21,7 @@ def print_scores(report: Mapping[str, Any]) -> None:
         table.add_column("model / constant", justify="right")
     for name, task in report["tasks"].items():
         score, unit = task["score"], task["unit"]
-        value = report["scores"][name][score]
+        value = number(report["scores"][name][score])
         row = [
             name,
             f"{score} ({unit})" if unit else score,
@@ -29,7 +29,12 @@ def print_scores(report: Mapping[str, Any]) -> None:
             f"{value:.3f}",
         ]
         if trivial:
-            constant = trivial[name][score]
+            constant = number(trivial[name][score])
             row += [f"{constant:.3f}", f"{value / constant:.2f}" if constant else "-"]
         table.add_row(*row)
     Console().print(table)
+
+
+def number(value: float | None) -> float:
+    """A score of a report, where None stands for NaN: nothing valid was seen."""
+    return float("nan") if value is None else value

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from pamm.files import write_text
 from pamm.progress import ProgressLine
+from pamm.strict_json import to_json
 
 RECORDS = "metrics.jsonl"
 PACKAGES = ("pamm-vision", "torch", "torchvision", "timm", "lightning-fabric", "numpy", "scipy")
@@ -58,7 +59,7 @@ class RunLog:
         seconds = round(time.monotonic() - self._began, 3)
         record = {"step": step, "split": split, "seconds": seconds, **values}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(json.dumps(to_json(record)) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(f"{split}/{name}", value, step)
 

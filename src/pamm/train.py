@@ -27,6 +27,7 @@ from pamm.data import (
 from pamm.data.dataset import select_tasks
 from pamm.errors import PammError
 from pamm.evaluate import evaluate
+from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
 from pamm.optim import OptimConfig, learning_rate, make_optimizer, set_learning_rate
 from pamm.run_log import RunLog
@@ -100,11 +101,12 @@ def train(
         PammError: the data set lacks a task or has other classes, or the training diverged.
     """
     tasks = matching_tasks(model, data)
+    keep_freed_memory()
     fabric = Fabric(devices=settings.devices, precision=settings.precision)
     fabric.launch()
     torch.manual_seed(settings.seed)
     network = PAMM(model)
-    network.tasks = dict(tasks)
+    network.tasks, network.image_size = dict(tasks), data.size
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     optimizer = make_optimizer(network, optim)
     start, best = restore(run, network, optimizer)

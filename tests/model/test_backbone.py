@@ -128,3 +128,26 @@ def test_a_damaged_weight_file(tmp_path):
 def test_bad_arguments(changes, message):
     with pytest.raises(PammError, match=message):
         backbone(**changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        "swin_tiny_patch4_window7_224",
+        "vit_small_patch14_dinov2",
+        "vit_small_patch16_dinov3",
+        "convnextv2_atto",
+        "efficientnet_b0",
+    ],
+)
+def test_backbones_by_name(name):
+    """Any size goes in, four maps on one grid come out, and every parameter is trained."""
+    own = backbone(name, drop_path=0.1).train()
+    side = own.multiple * 2
+    maps = own(torch.randn(2, 3, side, side + own.multiple))
+    assert len({m.shape for m in maps}) == 1
+    assert len(maps) == 4
+    sum(m.square().mean() for m in maps).backward()
+    unused = [n for n, p in own.named_parameters() if p.grad is None]
+    assert unused == []

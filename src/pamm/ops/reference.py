@@ -3,7 +3,8 @@
 `LinearRecurrence` is the recurrence, `scan_piece` what is around it, and `scan` cuts large problems
 into pieces so that memory stays bounded.
 
-Shape suffixes: B batch, D channels, G groups of channels, N states, L positions, K directions.
+Shape suffixes: B batch, D channels, G groups of channels, N states, L positions, K directions,
+c channels of one group.
 """
 
 import torch
@@ -37,7 +38,8 @@ class LinearRecurrence(torch.autograd.Function):
         grad_x[-1] = grad[-1]
         for t in range(len(grad) - 2, -1, -1):
             torch.addcmul(grad[t], a[t + 1], grad_x[t + 1], out=grad_x[t])
-        grad_a = torch.zeros_like(a)
+        grad_a = torch.empty_like(a)
+        grad_a[0] = 0
         torch.mul(grad_x[1:], h[:-1], out=grad_a[1:])
         return grad_a, grad_x
 
@@ -105,7 +107,7 @@ def scan_piece(
     softplus: bool,
 ) -> Tensor:
     """The scan with the states of all its channels in memory at once."""
-    batch, channels, length = u_BDL.shape
+    batch, _, length = u_BDL.shape
     groups, state = B_BGNL.shape[1:3]
     dtype = torch.promote_types(u_BDL.dtype, torch.float32)
     delta_BDL = delta_BDL.to(dtype)
@@ -113,24 +115,24 @@ def scan_piece(
         delta_BDL = delta_BDL + bias_D.to(dtype)[:, None]
     if softplus:
         delta_BDL = F.softplus(delta_BDL)
-    u_LBD, delta_LBD = u_BDL.to(dtype).permute(2, 0, 1), delta_BDL.permute(2, 0, 1)
+    # With the channels of a group last, every operation below runs along contiguous numbers.
+    u_LBGc, delta_LBGc = (
+        x.permute(2, 0, 1).reshape(length, batch, groups, -1) for x in (u_BDL.to(dtype), delta_BDL)
+    )
+    A_GNc = A_DN.to(dtype).reshape(groups, -1, state).transpose(1, 2)
+    B_LBGN, C_LBGN = (x.to(dtype).permute(3, 0, 1, 2) for x in (B_BGNL, C_BGNL))
 
     # Everything that does not depend on the direction, once per image position.
-    decay_LBDN = torch.exp(delta_LBD[..., None] * A_DN.to(dtype))
-    B_LBGN, C_LBGN = (x.to(dtype).permute(3, 0, 1, 2) for x in (B_BGNL, C_BGNL))
-    input_LBDN = (
-        (delta_LBD * u_LBD).reshape(length, batch, groups, -1, 1) * B_LBGN[:, :, :, None]
-    ).reshape(decay_LBDN.shape)
+    decay_LBGNc = torch.exp(delta_LBGc[:, :, :, None] * A_GNc)
+    input_LBGNc = (delta_LBGc * u_LBGc)[:, :, :, None] * B_LBGN[..., None]
 
     # Visit the positions in each order, then read the states back at their image positions.
     visits = orders_KL.T.reshape(-1)
-    by_time = (length, len(orders_KL) * batch, channels, state)
-    h = LinearRecurrence.apply(
-        decay_LBDN.index_select(0, visits).reshape(by_time),
-        input_LBDN.index_select(0, visits).reshape(by_time),
-    ).reshape(length * len(orders_KL), batch, groups, -1, state)
-    y = torch.matmul(h, C_LBGN.index_select(0, visits)[..., None])
-    y_LBD = torch.zeros_like(u_LBD).index_add(0, visits, y.reshape(-1, batch, channels))
+    visited = [x.index_select(0, visits) for x in (decay_LBGNc, input_LBGNc, C_LBGN[..., None])]
+    a, x, C = (v.unflatten(0, (length, -1)) for v in visited)  # (L, K, B, G, N, c or 1)
+    y = (LinearRecurrence.apply(a, x) * C).sum(4).flatten(0, 1)
+    y_LBGc = torch.zeros_like(u_LBGc).index_add(0, visits, y)
+    y_BDL = y_LBGc.flatten(2).permute(1, 2, 0)
     if D_D is not None:
-        y_LBD = y_LBD + len(orders_KL) * D_D.to(dtype) * u_LBD
-    return y_LBD.permute(1, 2, 0).to(u_BDL.dtype)
+        y_BDL = y_BDL + len(orders_KL) * D_D.to(dtype)[:, None] * u_BDL.to(dtype)
+    return y_BDL.to(u_BDL.dtype)

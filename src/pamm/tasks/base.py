@@ -2,6 +2,8 @@
 
 Shapes: B images, C = `Task.channels`, H x W pixels; `*lead` is `Task.target_lead`, the axes that a
 target has in front of H and W.
+
+`pamm.metrics` is imported where a metric is made: it needs SciPy, which predicting does not.
 """
 
 import math

@@ -1,0 +1,246 @@
+"""The documents tell the truth: their code runs, their commands parse, what they name exists."""
+
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pamm.checkpoint
+from pamm import cli
+from pamm.data import DataConfig, dataset_type
+from pamm.model import PAMM, ModelConfig
+from pamm.prediction import MAX_SIDE
+from pamm.presets import PRESETS, preset
+from pamm.strict_json import to_json
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "src/pamm/model/README.md",
+)
+SCALED_DOWN = {"backbone": "test_vit", "d_model": 16, "d_state": 2, "drop_path": 0.0}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced code blocks of a document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(name), re.MULTILINE | re.DOTALL)
+
+
+def commands(name: str, program: str) -> list[list[str]]:
+    """The arguments of every line of the shell blocks that calls a program."""
+    lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [w[1:] for w in words if w[:1] == [program]]
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of every row of every table."""
+    rows = re.findall(r"^\|(.*)\|$", text, re.MULTILINE)
+    return [[cell.strip() for cell in row.split("|")] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the README takes for granted: a trained model and a photograph."""
+    folder = tmp_path_factory.mktemp("workplace")
+    experiment = preset("synthetic-tiny").experiment
+    model = PAMM(ModelConfig(**{**vars(experiment.model), **SCALED_DOWN}))
+    model.tasks = dict(dataset_type("synthetic").TASKS)
+    pamm.checkpoint.save(folder / "runs" / "demo", "last", 1, model, data=DataConfig())
+    (folder / "runs" / "demo" / "config.json").write_text(json.dumps(to_json(experiment)))
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    Image.fromarray(picture).save(folder / "photo.jpg")
+    return folder
+
+
+def test_the_python_code_of_the_readme_runs(workplace, monkeypatch, capsys):
+    monkeypatch.chdir(workplace)
+    first, second = blocks("README.md", "python")
+    namespace: dict[str, Any] = {}
+    exec(compile(first, "README.md", "exec"), namespace)
+
+    maps = namespace["maps"]
+    listed = {}
+    for row in table_rows(read("README.md")):
+        if found := re.fullmatch(r"`(\w+) \((.*)\)`", row[1]):
+            listed[row[0].strip("`")] = (found[1], found[2])
+    assert listed.keys() == maps.keys()
+    for task, array in maps.items():
+        dtype, axes = listed[task]
+        assert array.dtype == dtype
+        assert array.shape == tuple({"H": 48, "W": 64, "3": 3}[axis] for axis in axes.split(", "))
+
+    capsys.readouterr()
+    exec(compile(second, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.strip()
+    assert second.strip().splitlines()[-1] == f"# {printed}"
+
+
+@pytest.fixture
+def parse(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], int]:
+    """Run a command but for its work: names, presets, options and values are looked at; exit code.
+
+    A command that parses without reaching its work, other than --help, counts as exit code 1.
+    """
+    real, reached = cli.tyro.cli, []
+
+    def without_the_work(command: Any, **options: Any) -> None:
+        @functools.wraps(command)
+        def stub(*_: Any, **given: Any) -> None:
+            reached.append(given)
+
+        real(stub, **options)
+
+    def run(arguments: list[str]) -> int:
+        reached.clear()
+        try:
+            cli.main(arguments)
+        except SystemExit as exit_:
+            return int(exit_.code or 0)
+        return 0 if reached else 1
+
+    monkeypatch.setattr(cli.tyro, "cli", without_the_work)
+    monkeypatch.chdir(workplace)
+    return run
+
+
+@pytest.mark.parametrize("arguments", commands("README.md", "pamm"), ids=" ".join)
+def test_the_commands_of_the_readme_parse(arguments, parse, capsys):
+    assert parse(arguments) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "train synthetic-tiny --model.scan-order zorder",
+        "train synthetic-small --out runs/x",
+        "train synthetic-tiny --train.steps many",
+        "predict runs/demo photo.jpg --task depth",
+        "evaluate runs/demo --checkpoint newest",
+        "data make",
+    ],
+)
+def test_a_wrong_command_would_be_noticed(wrong, parse):
+    assert parse(wrong.split()) == 2
+
+
+def test_the_readme_shows_every_command():
+    shown = {arguments[0] for arguments in commands("README.md", "pamm")}
+    assert shown == cli.COMMANDS.keys()
+    shown = {a[1] for a in commands("README.md", "pamm") if a[0] == "data"}
+    assert shown == cli.DATA_COMMANDS.keys()
+
+
+def test_options_in_the_text_exist(monkeypatch, capsys):
+    known = ""
+    programs = (["train", "synthetic-tiny"], ["evaluate"], ["predict"], ["describe"])
+    for program in (*programs, ["data", "preview"], ["data", "synthesize"]):
+        with pytest.raises(SystemExit):
+            cli.main([*program, "--help"])
+        known += capsys.readouterr().out
+    for name in DOCUMENTS:
+        prose = re.sub(r"^```.*?^```$", "", read(name), flags=re.MULTILINE | re.DOTALL)
+        for option in re.findall(r"`(--[\w.-]+)", prose):
+            assert option in known, f"{name}: {option}"
+
+
+def test_defaults_in_the_text():
+    assert f"or {MAX_SIDE} for a model that does not say" in read("README.md")
+
+
+def test_every_preset_is_in_the_readme():
+    named = {row[0].strip("`") for row in table_rows(read("README.md"))}
+    assert {name for name in PRESETS if not name.endswith("-baseline")} <= named
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_and_make_targets_exist(name):
+    text = read(name)
+    for target in re.findall(r"(?<!!)\[[^]]*\]\(((?!https?:)[^)#]+)\)", text):
+        assert ((ROOT / name).parent / target).exists(), target
+    targets = set(re.findall(r"^(\w[\w-]*):", read("Makefile"), re.MULTILINE))
+    for line in re.findall(r"`make ([^`]+)`", text) + re.findall(r"^make (.*)$", text, re.M):
+        for word in line.partition("#")[0].split():
+            assert "=" in word or word in targets, f"make {line}"
+
+
+def test_the_architecture_names_every_room_and_the_import_order():
+    text = read("docs/architecture.md")
+    rooms = {row[0].strip("`") for row in table_rows(text)}
+    for path in (ROOT / "src" / "pamm").iterdir():
+        if path.suffix == ".py" and path.name != "__main__.py":
+            assert f"pamm/{path.name}" in rooms
+        elif path.is_dir() and (path / "__init__.py").exists():
+            assert f"pamm/{path.name}/" in rooms
+    contracts = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    assert "\n".join(contracts[0]["layers"]) + "\n" in blocks("docs/architecture.md", "text")
+
+
+def test_the_tour_of_the_model_names_every_file():
+    folder = ROOT / "src" / "pamm" / "model"
+    text = (folder / "README.md").read_text("utf-8")
+    for path in folder.glob("*.py"):
+        assert path.name == "__init__.py" or f"`{path.name}`" in text
+
+
+def test_the_recipes_work(tmp_path):
+    """CONTRIBUTING's recipes, applied to a copy of the package, pass the tests that they add."""
+    skipped = shutil.ignore_patterns(".*_cache", ".hypothesis", "*.egg-info")
+    for folder in ("src", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skipped)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for code in blocks("CONTRIBUTING.md", "python"):
+        path = tmp_path / code.partition("\n")[0].removeprefix("# ")
+        assert not path.exists()
+        path.write_text(code, "utf-8")
+    for diff in blocks("CONTRIBUTING.md", "diff"):
+        apply(diff, tmp_path)
+
+    tests = ["tasks/test_tasks.py", "data/test_mask_folder.py", "model/test_scan_order.py"]
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-k", "mask or diagonal or permutation or turns"),
+            *(f"tests/{name}" for name in [*tests, "model/test_pamm.py"]),
+        ],
+        cwd=tmp_path,
+        # Threads that wait asleep: on a busy machine they spin longer than they work.
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "src"), "OMP_WAIT_POLICY": "PASSIVE"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def apply(diff: str, root: Path) -> None:
+    """Apply a unified diff without line numbers; what it removes must be there exactly once."""
+    for part in re.split(r"^--- a/.*\n\+\+\+ b/", diff, flags=re.MULTILINE)[1:]:
+        name, _, rest = part.partition("\n")
+        text = (root / name).read_text("utf-8")
+        for hunk in rest.split("@@\n")[1:]:
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            new = "".join(line[1:] for line in lines if line[0] in " +")
+            assert text.count(old) == 1, f"{name} has {text.count(old)} places for\n{hunk}"
+            text = text.replace(old, new)
+        (root / name).write_text(text, "utf-8")
