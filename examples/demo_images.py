@@ -12,5 +12,5 @@ out = Path(sys.argv[1])
 rooms = Synthetic("val", size=(240, 320), count=4)  # larger than in training: any size will do
 for i in range(len(rooms)):
     write_png(out / f"room_{i}.png", rooms[i]["image"].permute(1, 2, 0).numpy())
+write_png(out / "photograph_garage.png", data.stereo_motorcycle()[0])
 write_png(out / "photograph_astronaut.png", data.astronaut())
-write_png(out / "photograph_coffee.png", data.coffee())

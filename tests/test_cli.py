@@ -128,6 +128,7 @@ def test_data_commands(tmp_path, capsys):
         (["describe", "nyud"], "unknown preset 'nyud': did you mean"),
         (["evaluate", "nowhere"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--split", "tset"], "tset"),
+        (["predict", "nowhere"], "pamm predict RUN IMAGE...: want at least one image"),
         (["predict", "nowhere", "a.png"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--device", "gpu0"], "device 'gpu0' cannot be used here"),
         (["data", "preview", "sinthetic"], "'sinthetic': did you mean 'synthetic'"),

@@ -126,6 +126,8 @@ def predict(arguments: Sequence[str]) -> None:
                 have full size; if not given, the longer side of the training images.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
         """
+        if not images:
+            raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
         from pamm.checkpoint import load
         from pamm.prediction import predict_files
 
