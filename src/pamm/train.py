@@ -5,7 +5,7 @@ so a run that was killed and resumed ends with the weights of an unbroken one, b
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +14,11 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from pamm import checkpoint
 from pamm.data import (
+    Batch,
     DataConfig,
     dataset_type,
     eval_dataset,
@@ -110,19 +112,8 @@ def train(
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     optimizer = make_optimizer(network, optim)
     start, best = restore(run, network, optimizer)
-
-    place = {"rank": fabric.global_rank, "world": fabric.world_size, "workers": data.workers}
     wrapped, optimizer = fabric.setup(network, optimizer)
-    batches = training_batches(
-        train_dataset(data, tasks=tasks),
-        batch_size=settings.batch_size // (settings.accumulate * fabric.world_size),
-        seed=settings.seed,
-        start=start * settings.accumulate,
-        **place,
-    )
-    validation = evaluation_batches(eval_dataset(data, tasks=tasks), batch_size=8, **place)
-    loader: Any = fabric.setup_dataloaders(batches, use_distributed_sampler=False)
-    stream = iter(loader)
+    batches, validation = loaders(fabric, data, tasks, settings, start=start)
     log = None
     if fabric.is_global_zero:
         log = RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
@@ -132,20 +123,9 @@ def train(
         seed_step(settings.seed, step, fabric.global_rank)
         rate = learning_rate(step, settings.steps, optim)
         set_learning_rate(optimizer, rate)
-        losses = torch.zeros(len(tasks))
-        for part in range(settings.accumulate):
-            batch = next(stream)
-            with fabric.no_backward_sync(wrapped, enabled=part + 1 < settings.accumulate):
-                logits = wrapped(batch["image"])
-                values = [t.loss(logits[n], batch["targets"][n]) for n, t in tasks.items()]
-                weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]
-                total = torch.stack(weighted).sum()
-                if settings.load_balancing:
-                    total = total + settings.load_balancing * network.balance_loss()
-                fabric.backward(total / settings.accumulate)
-            losses += torch.stack(values).detach().float().cpu() / settings.accumulate
-        if not losses.isfinite().all():
-            raise diverged(step, dict(zip(tasks, losses.tolist(), strict=True)), run)
+        losses = gradient(fabric, wrapped, batches, tasks, settings)
+        if not all(map(math.isfinite, losses.values())):
+            raise diverged(step, losses, run)
         if optim.clip_norm:
             fabric.clip_gradients(wrapped, optimizer, max_norm=optim.clip_norm)
         optimizer.step()
@@ -153,16 +133,15 @@ def train(
 
         done = step + 1
         if log:
-            log.train(done, dict(zip(tasks, losses.tolist(), strict=True)), rate=rate)
+            log.train(done, losses, rate=rate)
         if due(done, settings.validate_every, settings.steps):
-            scores = evaluate(wrapped, validation, tasks, total=fabric_sum(fabric))
+            scores = evaluate(network, validation, tasks, total=fabric_sum(fabric))
             loss = sum(task.loss_weight * scores[name]["loss"] for name, task in tasks.items())
             if log:
                 log.validation(done, {"total": {"loss": loss}, **scores})
-            if loss < best:
-                best = loss
-                if log:
+                if loss < best:
                     checkpoint.save(run, "best", done, network, data=data)
+            best = min(best, loss)
         if log and due(done, settings.checkpoint_every, settings.steps):
             state = {"optimizer": optimizer.state_dict(), "best": best}
             checkpoint.save(run, "last", done, network, data=data, training=state)
@@ -170,6 +149,51 @@ def train(
         log.close()
     fabric.barrier()
     return checkpoint.find(run)
+
+
+def loaders(
+    fabric: Fabric,
+    data: DataConfig,
+    tasks: Mapping[str, Task],
+    settings: TrainConfig,
+    *,
+    start: int,
+) -> tuple[Iterator[Batch], DataLoader]:
+    """The training batches of this process from step `start` on, and its validation share."""
+    place = {"rank": fabric.global_rank, "world": fabric.world_size, "workers": data.workers}
+    batches = training_batches(
+        train_dataset(data, tasks=tasks),
+        batch_size=settings.batch_size // (settings.accumulate * fabric.world_size),
+        seed=settings.seed,
+        start=start * settings.accumulate,
+        **place,
+    )
+    on_device: Any = fabric.setup_dataloaders(batches, use_distributed_sampler=False)
+    validation = evaluation_batches(eval_dataset(data, tasks=tasks), batch_size=8, **place)
+    return iter(on_device), validation
+
+
+def gradient(
+    fabric: Fabric,
+    model: Any,
+    batches: Iterator[Batch],
+    tasks: Mapping[str, Task],
+    settings: TrainConfig,
+) -> dict[str, float]:
+    """Add the gradient of one step's batch, part by part; gives the mean loss of each task."""
+    losses = torch.zeros(len(tasks))
+    for part in range(settings.accumulate):
+        batch = next(batches)
+        with fabric.no_backward_sync(model, enabled=part + 1 < settings.accumulate):
+            logits = model(batch["image"])
+            values = [task.loss(logits[n], batch["targets"][n]) for n, task in tasks.items()]
+            weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]
+            total = torch.stack(weighted).sum()
+            if settings.load_balancing:
+                total = total + settings.load_balancing * model.module.balance_loss()
+            fabric.backward(total / settings.accumulate)
+        losses += torch.stack(values).detach().float().cpu() / settings.accumulate
+    return dict(zip(tasks, losses.tolist(), strict=True))
 
 
 def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
