@@ -8,20 +8,22 @@ INSTALLED := $(VENV)/.pamm-installed
 export PYTHONPATH := $(CURDIR)/src
 PAMM := $(BIN)/python -m pamm
 
-.PHONY: help setup demo test test-slow lint format types imports check clean
+.PHONY: help setup demo test test-slow lint format types imports bench check clean
 
 help:
 	@echo "make setup      create $(VENV) and install the package with its development tools"
 	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
 	@echo "make test       the test suite (make test-slow: the long ones)"
 	@echo "make check      what CI runs: lint, types, imports, tests"
+	@echo "make bench      measure, side by side with what was replaced"
 	@echo "make format     let ruff format and fix"
 	@echo "make clean      remove build and run artefacts"
 
 setup: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pamm wants Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pamm wants Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@echo "Installing into $(VENV): PyTorch and the rest, some minutes and 6 GB the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
@@ -54,6 +56,9 @@ types: $(INSTALLED)
 
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/train_step.py
 
 check: lint types imports test
 

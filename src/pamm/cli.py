@@ -259,8 +259,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the entry point of `pamm`."""
     try:
         dispatch(COMMANDS, sys.argv[1:] if arguments is None else arguments, "pamm")
-    except PammError as error:
+    except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
         print(f"pamm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+            raise
+        print(
+            "pamm: not enough GPU memory: lower --train.batch-size, raise --train.accumulate, or "
+            "give smaller images",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         print("pamm: interrupted", file=sys.stderr)

@@ -75,6 +75,8 @@ class TrainConfig:
         ):
             if getattr(self, name) < 1:
                 raise PammError(f"{name}: got {getattr(self, name)}, want at least 1")
+        if self.seed < 0:
+            raise PammError(f"seed: got {self.seed}, want 0 or more")
         if self.batch_size % (self.accumulate * self.devices):
             raise PammError(
                 f"batch_size: {self.batch_size} images do not divide into {self.devices} devices x "

@@ -49,6 +49,21 @@ class DataConfig:
     photometric: float = 0.5
     """Probability of each step of the photometric distortion in training; 0 = none."""
 
+    def __post_init__(self) -> None:
+        for name in ("flip", "photometric"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PammError(f"{name}: got {getattr(self, name)}, want a probability, 0 to 1")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise PammError(f"scale: got {self.scale}, want a range 0 < low <= high")
+        if min(self.size) < 1:
+            raise PammError(f"size: got {self.size}, want height and width of at least 1")
+        if self.workers < 0:
+            raise PammError(f"workers: got {self.workers}, want 0 or more")
+        for name in ("train_count", "val_count"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise PammError(f"{name}: got {count}, want at least 1")
+
 
 def build_dataset(
     config: DataConfig,
