@@ -61,7 +61,7 @@ def main() -> None:
     for number in range(arguments.rounds):
         for side, seconds in times.items():
             command = [sys.executable, __file__, "--side", side, "--steps", str(arguments.steps)]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+            found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
             seconds += found
             print(f"round {number + 1} {side:7} {statistics.median(found):.3f} s/step", flush=True)
     medians = {side: statistics.median(seconds) for side, seconds in times.items()}

@@ -17,6 +17,7 @@ from pamm.checkpoint import find, load, newest
 from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
+from pamm.evaluate import evaluate_run
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
 from pamm.run_log import read_records
@@ -99,6 +100,19 @@ def test_killed_and_resumed_is_bit_equal_to_unbroken(unbroken, tmp_path, workers
     assert_same(unbroken, run)
     steps = [r["step"] for r in read_records(run / "metrics.jsonl") if r["split"] == "train"]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_two_processes_train_one_model(tmp_path):
+    """They share the batch, count every validation image once, and leave one set of records."""
+    config = tmp_path / "experiment.json"
+    config.write_text(json.dumps(to_json(tiny(steps=3, devices=2))))
+    command = [sys.executable, "-m", "pamm", "train", str(config), "--out", str(tmp_path / "run")]
+    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=300)
+    assert all(tensor.isfinite().all() for tensor in weights(tmp_path / "run").values())
+    (record,) = [r for r in read_records(tmp_path / "run/metrics.jsonl") if r["split"] == "val"]
+    alone = evaluate_run(tmp_path / "run")["scores"]
+    assert record["semseg/pixel_accuracy"] == alone["semseg"]["pixel_accuracy"]
+    assert record["depth/RMSE"] == pytest.approx(alone["depth"]["RMSE"], rel=1e-5)
 
 
 def test_accumulated_parts_give_a_training_too(tmp_path):

@@ -1,16 +1,13 @@
 """A whole experiment as one value: what to train, on what, how. A run directory records it."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pamm.checkpoint import newest
 from pamm.data import DataConfig
 from pamm.errors import PammError, unknown
-from pamm.files import write_text
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
-from pamm.run_log import RECORDS, environment
+from pamm.run_log import environment
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.train import TrainConfig, matching_tasks, train
 
@@ -63,22 +60,20 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
         PammError: there is a run already and resume is off, or it is another experiment.
     """
     matching_tasks(experiment.model, experiment.data)
-    if (run / CONFIG).exists() and (run / RECORDS).exists():  # else it failed before it began
+    if (run / CONFIG).exists():
         if not resume:
             raise PammError(
                 f"{str(run)!r} already holds a run: add --resume to go on with it, or choose "
                 "another --out"
             )
         check_same(read_experiment(run / CONFIG), experiment, run)
-    if newest(run, "last") is None:
-        write_text(run / CONFIG, json.dumps(to_json(experiment), indent=1) + "\n")
-        write_text(run / ENVIRONMENT, json.dumps(environment(), indent=1) + "\n")
     return train(
         model=experiment.model,
         data=experiment.data,
         optim=experiment.optim,
         settings=experiment.train,
         run=run,
+        papers={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
     )
 
 

@@ -4,6 +4,7 @@ Every random number of step s on process r comes from (seed, s, r), and every ba
 so a run that was killed and resumed ends with the weights of an unbroken one, bit by bit.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from pamm.data import (
 from pamm.data.dataset import select_tasks
 from pamm.errors import PammError
 from pamm.evaluate import evaluate
+from pamm.files import write_text
 from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
 from pamm.optim import OptimConfig, learning_rate, make_optimizer, set_learning_rate
@@ -91,12 +93,15 @@ def train(
     optim: OptimConfig,
     settings: TrainConfig,
     run: Path,
+    papers: Mapping[str, Any],
 ) -> Path:
     """Train a model; start from the newest checkpoint in `run` if there is one.
 
     Args:
         model, data, optim, settings: what to train, on what, and how.
         run: the run directory: gets last-<step>, best-<step>, metrics.jsonl and tensorboard.
+        papers: {file name: JSON value}, what a new run directory should say about itself; written
+            when all is ready for the first step.
 
     Returns:
         The folder of the final model.
@@ -119,6 +124,8 @@ def train(
     log = None
     if fabric.is_global_zero:
         log = RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
+        for name, content in papers.items() if start == 0 else ():
+            write_text(run / name, json.dumps(content, indent=1) + "\n")
 
     wrapped.train()
     for step in range(start, settings.steps):
@@ -137,6 +144,7 @@ def train(
         if log:
             log.train(done, losses, rate=rate)
         if due(done, settings.validate_every, settings.steps):
+            share_buffers(fabric, network)
             scores = evaluate(network, validation, tasks, total=fabric_sum(fabric))
             loss = sum(task.loss_weight * scores[name]["loss"] for name, task in tasks.items())
             if log:
@@ -233,6 +241,13 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def due(done: int, every: int, steps: int) -> bool:
     """Whether something that happens every so many steps, and at the end, happens now."""
     return done % every == 0 or done == steps
+
+
+def share_buffers(fabric: Fabric, network: PAMM) -> None:
+    """Give all processes the batch-norm statistics of the first, which is the one that saves."""
+    shared = fabric.broadcast([buffer.cpu() for buffer in network.buffers()])
+    for buffer, value in zip(network.buffers(), shared, strict=True):
+        buffer.copy_(value)
 
 
 def fabric_sum(fabric: Fabric) -> Callable[[Tensor], Tensor]:
