@@ -8,12 +8,12 @@ INSTALLED := $(VENV)/.pamm-installed
 export PYTHONPATH := $(CURDIR)/src
 PAMM := $(BIN)/python -m pamm
 
-.PHONY: help setup demo test test-slow lint format types imports bench check clean
+.PHONY: help setup demo test lint format types imports bench check clean
 
 help:
 	@echo "make setup      create $(VENV) and install the package with its development tools"
 	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
-	@echo "make test       the test suite (make test-slow: the long ones)"
+	@echo "make test       the test suite"
 	@echo "make check      what CI runs: lint, types, imports, tests"
 	@echo "make bench      measure, side by side with what was replaced"
 	@echo "make format     let ruff format and fix"
@@ -38,10 +38,7 @@ demo: $(INSTALLED)
 	@echo "Now your own: $(BIN)/pamm predict $(OUT) YOUR_IMAGE.jpg --out somewhere"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m 'not slow'
-
-test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -130,7 +130,6 @@ def test_bad_arguments(changes, message):
         backbone(**changes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
