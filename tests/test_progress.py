@@ -38,3 +38,12 @@ def test_lines_of_a_long_job(monkeypatch, stream, lines: int) -> None:
     assert stream.getvalue().count("%") == lines
     assert "left" in stream.getvalue()
     assert stream.getvalue().count("\n") == (1 if stream.isatty() else lines)
+
+
+def test_a_very_long_job_is_not_silent_for_long(monkeypatch) -> None:
+    """1000 items of 10 s: without a terminal, a line a minute and not only every tenth."""
+    clock = iter(range(0, 100_000, 5))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    list(progress(range(1000), stream=stream))
+    assert 50 < stream.getvalue().count("\n") < 200

@@ -1,7 +1,7 @@
 """The command line: `pamm COMMAND ...`; each command is one call into the package.
 
 A user's mistake is one line on standard error and exit code 2. The heavy imports are inside the
-commands, so that `pamm --help` and `pamm presets` answer at once.
+commands, so that `pamm --help` answers at once.
 """
 
 import sys
@@ -231,9 +231,9 @@ def synthesize_data(arguments: Sequence[str]) -> None:
         from pamm.data import Synthetic, write_nyud_layout
 
         counts = {"train": train, "val": val}
+        writers = {"nyud": write_nyud_layout}
         rooms = {split: Synthetic(split, size=size, count=n) for split, n in counts.items()}
-        write_nyud_layout(rooms, out)
-        print(out)
+        print(writers[layout](rooms, out))
 
     parse(command, arguments, "pamm data synthesize")
 

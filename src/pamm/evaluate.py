@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def evaluate_run(
     saved = read_json(folder / CONFIG)
     config = from_json(DataConfig, saved["data"], where="data")
     if root is not None:
-        config = from_json(DataConfig, {**saved["data"], "root": root}, where="data")
+        config = replace(config, root=root)
     dataset = eval_dataset(config, split, tasks=list(model.tasks))
     batches = evaluation_batches(dataset, batch_size=batch_size, workers=config.workers)
     report = {

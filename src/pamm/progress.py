@@ -64,7 +64,7 @@ class ProgressLine:
         self.done, self.note = done, note
         waited = time.monotonic() - self.shown_at
         far = self.total is None or done - self.shown >= self.total / 10
-        if waited >= (TERMINAL_SECONDS if self.live else PLAIN_SECONDS) and (self.live or far):
+        if waited >= (TERMINAL_SECONDS if self.live else PLAIN_SECONDS if far else SLOW_SECONDS):
             self._show()
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class RunLog:
         write_text(self._path, "".join(json.dumps(r) + "\n" for r in kept))
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
         self._line = ProgressLine(steps, label="training", done=start)
-        self._began, self._start = time.monotonic(), start
+        self._began = time.monotonic()
 
     def train(self, step: int, losses: Mapping[str, float], *, rate: float) -> None:
         """After a step: the progress line, and every so often a record."""

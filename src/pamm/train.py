@@ -24,10 +24,10 @@ from pamm.data import (
     dataset_type,
     eval_dataset,
     evaluation_batches,
+    select_tasks,
     train_dataset,
     training_batches,
 )
-from pamm.data.dataset import select_tasks
 from pamm.errors import PammError
 from pamm.evaluate import evaluate
 from pamm.files import write_text

@@ -4,7 +4,7 @@ To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw
 `load`, and add it to `DATASETS` in `loading.py`.
 """
 
-from pamm.data.dataset import Draw, MultiTaskDataset
+from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
 from pamm.data.loading import (
     DATASETS,
     DataConfig,
@@ -48,6 +48,7 @@ __all__ = [
     "evaluation_batches",
     "normalise",
     "preview",
+    "select_tasks",
     "train_dataset",
     "training_batches",
     "write_nyud_layout",

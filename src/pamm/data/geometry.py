@@ -17,7 +17,6 @@ from pamm.tasks import IGNORE, Task
 
 CROP_TRIES = 10
 CROP_SHARE = 0.75  # the most that one class may take of the labelled pixels of a crop
-BALANCED_TASK = "semseg"  # the class map that the limit is about, in samples that have it
 
 
 def horizontal_flip(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
@@ -56,7 +55,8 @@ def scale_and_crop(
     scaled = max(1, round(height * scale)), max(1, round(width * scale))
     if scaled == (height, width) and height <= size[0] and width <= size[1]:
         return sample
-    classes = sample["targets"].get(BALANCED_TASK)
+    limited = (t for name, t in sample["targets"].items() if tasks[name].limits_crops)
+    classes = next(limited, None)
     for _ in range(CROP_TRIES):
         rows, top = _random_window(generator, scaled[0], size[0], height)
         columns, left = _random_window(generator, scaled[1], size[1], width)

@@ -48,6 +48,8 @@ class Task(ABC):
     target_lead: ClassVar[tuple[int, ...]]
     """The axes of an un-batched target before (H, W): () for class maps, (3,) for normals."""
     target_dtype: ClassVar[torch.dtype]
+    limits_crops: ClassVar[bool] = False
+    """Whether random crops should not be filled by one class of this task."""
 
     name: str
     channels: int

@@ -12,5 +12,6 @@ class Semseg(ClassMap):
 
     type_name: ClassVar[str] = "semseg"
     title: ClassVar[str] = "semantic segmentation"
+    limits_crops: ClassVar[bool] = True
 
     name: str = type_name
