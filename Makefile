@@ -4,14 +4,16 @@ VENV ?= .venv
 OUT ?= runs/demo
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.pamm-installed
+NATIVE := src/pamm/native/_native.so
 # This checkout's source first, also when the environment belongs to another one.
 export PYTHONPATH := $(CURDIR)/src
 PAMM := $(BIN)/python -m pamm
 
-.PHONY: help setup demo test lint format types imports bench check clean
+.PHONY: help setup native demo test lint format types imports bench check clean
 
 help:
 	@echo "make setup      create $(VENV) and install the package with its development tools"
+	@echo "make native     compile the scan in this checkout"
 	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
 	@echo "make test       the test suite"
 	@echo "make check      what CI runs: lint, types, imports, tests"
@@ -28,7 +30,16 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: $(INSTALLED)
+# Without a C++ compiler one line says so, and everything goes on with the scan in PyTorch.
+BUILD_NATIVE = @$(BIN)/python setup.py -q build_ext --inplace
+
+native: $(INSTALLED)
+	$(BUILD_NATIVE)
+
+$(NATIVE): setup.py $(wildcard src/pamm/native/*.cpp src/pamm/native/*.inc) | $(INSTALLED)
+	$(BUILD_NATIVE)
+
+demo: $(INSTALLED) $(NATIVE)
 	$(PAMM) train synthetic-tiny --out $(OUT) --resume
 	$(PAMM) evaluate $(OUT) --trivial
 	$(BIN)/python examples/demo_images.py $(OUT)/images
@@ -37,7 +48,7 @@ demo: $(INSTALLED)
 	@echo "The model is in $(OUT), its pictures are in $(OUT)/predictions: open a photograph's overview.png"
 	@echo "Now your own: $(BIN)/pamm predict $(OUT) YOUR_IMAGE.jpg --out somewhere"
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -q
 
 lint: $(INSTALLED)
@@ -54,10 +65,10 @@ types: $(INSTALLED)
 imports: $(INSTALLED)
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(NATIVE)
 	$(BIN)/python benchmarks/train_step.py
 
 check: lint types imports test
 
 clean:
-	rm -rf build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist src/*.egg-info src/pamm/native/_native.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
