@@ -1,5 +1,10 @@
 """The selective state-space scan in one and in many directions. Depends on torch only."""
 
-from pamm.ops.scan import available_backends, multi_directional_scan, selective_scan
+from pamm.ops.scan import (
+    available_backends,
+    backend_problem,
+    multi_directional_scan,
+    selective_scan,
+)
 
-__all__ = ["available_backends", "multi_directional_scan", "selective_scan"]
+__all__ = ["available_backends", "backend_problem", "multi_directional_scan", "selective_scan"]

@@ -1,26 +1,41 @@
 """The public scan functions: argument checks and the choice of a backend.
 
-A backend is one function with the signature of `pamm.ops.reference.scan`: it gets arguments that
-were checked here, B and C always with their group axis, and orders always given.
+A backend gets arguments that were checked here, B and C always with their group axis, and orders
+always given. "reference" is PyTorch operations on any device; the compiled ones serve one kind of
+device each and are behind one operator.
 """
 
 import weakref
-from collections.abc import Callable
+from importlib import util
 
 import torch
 from torch import Tensor
 
-from pamm.ops import reference
+from pamm import native
+from pamm.ops import operator, reference
 
-#: Backends that can run here, best first: "auto" takes the first.
-BACKENDS: dict[str, Callable[..., Tensor]] = {"reference": reference.scan}
+#: Kind of device -> the compiled backend that serves it.
+COMPILED = {"cpu": "cpu", "cuda": "triton"}
+BACKENDS = (*COMPILED.values(), "reference")
 
 _permutations: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
 
 def available_backends() -> tuple[str, ...]:
-    """The names that `backend=` accepts here besides "auto", best first."""
-    return tuple(BACKENDS)
+    """The names that `backend=` accepts here besides "auto"."""
+    return tuple(name for name in BACKENDS if not backend_problem(name))
+
+
+def backend_problem(name: str) -> str:
+    """One line: why a backend cannot be used on this machine and what to do; "" if it can."""
+    if name == "cpu":
+        return native.problem()
+    if name == "triton":
+        if not torch.cuda.is_available():
+            return "PyTorch can use no GPU"
+        if util.find_spec("triton") is None:
+            return "Triton is missing: install a PyTorch with CUDA or ROCm, which brings it"
+    return ""
 
 
 def selective_scan(
@@ -92,25 +107,49 @@ def multi_directional_scan(
         y (batch, channels, length): ``y[..., p]`` is the sum over k of the scan in order k, read
         back at image position p.
     """
-    run = _backend(backend)
     check_tensors(u, delta, A, B, C, D, delta_bias)
     check_orders(orders, length=u.shape[-1], device=u.device)
     if B.dim() == 3:
         B = B[:, None]
     if C.dim() == 3:
         C = C[:, None]
-    return run(u, delta, A, B, C, D, delta_bias, orders_KL=orders, softplus=softplus)
+    tensors = (u, delta, A, B, C, D, delta_bias)
+    if chosen_backend(backend, *tensors) == "reference":
+        return reference.scan(*tensors, orders_KL=orders, softplus=softplus)
+    return operator.scan(*tensors, orders, softplus)
 
 
-def _backend(name: str) -> Callable[..., Tensor]:
+def chosen_backend(name: str, *tensors: Tensor | None) -> str:
+    """The backend that `name` means for these tensors, which are all on one device.
+
+    "auto" is the compiled one of the device, if there is one here that has the precision.
+
+    Raises:
+        ValueError: unknown, not available here, or not for this device.
+        TypeError: not for these dtypes.
+    """
+    given = [tensor for tensor in tensors if tensor is not None]
+    device = given[0].device.type
+    double = any(tensor.dtype == torch.float64 for tensor in given)
     if name == "auto":
-        return next(iter(BACKENDS.values()))
+        if device == "meta":  # shapes only, which every compiled backend knows
+            return "cpu"
+        compiled = COMPILED.get(device)
+        usable = compiled is not None and not double and not backend_problem(compiled)
+        return compiled if compiled and usable else "reference"
     if name not in BACKENDS:
         raise ValueError(
-            f"backend: got {name!r}, which is unknown or not available here; "
-            f"use 'auto' or one of {', '.join(BACKENDS)}"
+            f"backend: got {name!r}, which is unknown; use 'auto' or one of {', '.join(BACKENDS)}"
         )
-    return BACKENDS[name]
+    if name == "reference":
+        return name
+    if problem := backend_problem(name):
+        raise ValueError(f"backend: {name!r} is not available here: {problem}")
+    if COMPILED.get(device) != name:
+        raise ValueError(f"backend: {name!r} does not work on {device} tensors; use 'auto'")
+    if double:
+        raise TypeError(f"backend: {name!r} works in float32, got float64; use 'auto'")
+    return name
 
 
 def check_tensors(
