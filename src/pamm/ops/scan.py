@@ -6,7 +6,7 @@ device each and are behind one operator.
 """
 
 import weakref
-from importlib import util
+from importlib import metadata, util
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from pamm.ops import operator, reference
 #: Kind of device -> the compiled backend that serves it.
 COMPILED = {"cpu": "cpu", "cuda": "triton"}
 BACKENDS = (*COMPILED.values(), "reference")
+TRITON = (3, 3)
+"""The first version that compiles the kernels."""
 
 _permutations: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
 
@@ -35,7 +37,18 @@ def backend_problem(name: str) -> str:
             return "PyTorch can use no GPU"
         if util.find_spec("triton") is None:
             return "Triton is missing: install a PyTorch with CUDA or ROCm, which brings it"
+        if (version := _version("triton")) < TRITON:
+            found, wanted = (".".join(map(str, v)) for v in (version, TRITON))
+            return f"Triton is {found}, the scan wants {wanted}: install PyTorch 2.7 or newer"
     return ""
+
+
+def _version(package: str) -> tuple[int, ...]:
+    """Major and minor version; TRITON itself where nothing tells (ROCm's has another name)."""
+    try:
+        return tuple(int(n) for n in metadata.version(package).split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return TRITON
 
 
 def selective_scan(
