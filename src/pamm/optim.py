@@ -34,8 +34,17 @@ class OptimConfig:
             raise PammError(f"lr: got {self.lr}, want more than 0")
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Adam:
-    """Adam over all parameters of the model, in one group or in two."""
+def make_optimizer(
+    model: nn.Module, config: OptimConfig, *, fused: bool = True
+) -> torch.optim.Adam:
+    """Adam over all parameters of the model, in one group or in two.
+
+    Args:
+        model: whose parameters.
+        config: learning rate, weight decay and the groups it holds for.
+        fused: one operation for all parameters; False where a gradient scaler has to undo its
+            scale before the gradients are clipped.
+    """
     named = list(model.named_parameters())
     if not config.decay_matrices_only:
         groups = [{"params": [p for _, p in named], "weight_decay": config.weight_decay}]
@@ -47,7 +56,7 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.Adam:
             },
             {"params": [p for name, p in named if not is_matrix(name, p)], "weight_decay": 0.0},
         ]
-    return torch.optim.Adam(groups, lr=config.lr)
+    return torch.optim.Adam(groups, lr=config.lr, fused=fused)
 
 
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:

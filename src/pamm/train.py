@@ -117,7 +117,7 @@ def train(
     network = PAMM(model)
     network.tasks, network.image_size = dict(tasks), data.size
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
-    optimizer = make_optimizer(network, optim)
+    optimizer = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
     start, best = restore(run, network, optimizer)
     wrapped, optimizer = fabric.setup(network, optimizer)
     batches, validation = loaders(fabric, data, tasks, settings, start=start)
