@@ -253,7 +253,7 @@ constexpr int CHUNK = 1024, WHOLE_FORWARD = 16384;
 int chosen_tile(const Problem& p, bool backward) {
   if (p.tile > 0) return p.tile < p.length ? (int)p.tile : (int)p.length;
   if (!backward) return p.length <= WHOLE_FORWARD ? (int)p.length : FORWARD_TILE;
-  const int tile = p.length <= 4096 ? BACKWARD_TILE : LONG_BACKWARD_TILE;
+  const int tile = p.length <= 16384 ? BACKWARD_TILE : LONG_BACKWARD_TILE;
   return p.length < tile ? (int)p.length : tile;
 }
 
