@@ -4,6 +4,7 @@ A user's mistake is one line on standard error and exit code 2. The heavy import
 commands, so that `pamm --help` answers at once.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +20,7 @@ Run = Annotated[str, tyro.conf.Positional]
 
 def train(arguments: Sequence[str]) -> None:
     """Train a model: pamm train PRESET [--out RUN] [--section.option VALUE ...]."""
-    from pamm import presets
-    from pamm.config import Experiment, read_experiment, run_experiment
+    from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
     from pamm.model import ModelConfig
     from pamm.optim import OptimConfig
@@ -29,11 +29,10 @@ def train(arguments: Sequence[str]) -> None:
     name, rest = first_argument(
         arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
     )
-    path = Path(name)
-    base = read_experiment(path) if path.suffix == ".json" else presets.preset(name).experiment
+    base = experiment_of(name)
 
     def command(
-        out: Path = Path("runs") / path.stem,
+        out: Path = Path("runs") / Path(name).stem,
         resume: bool = False,
         tasks: list[str] | None = None,
         model: ModelConfig = base.model,
@@ -55,6 +54,7 @@ def train(arguments: Sequence[str]) -> None:
         experiment = Experiment(model=model, data=data, optim=optim, train=train)
         if tasks is not None:
             experiment = experiment.with_tasks(tasks)
+        note_missing_library()
         folder = run_experiment(experiment, out, resume=resume)
         print(f"trained model: {folder}\nscores:        pamm evaluate {out}")
 
@@ -87,6 +87,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         from pamm.evaluate import evaluate_run
         from pamm.report import print_scores
 
+        note_missing_library()
         report = evaluate_run(
             run,
             split=split,
@@ -131,6 +132,7 @@ def predict(arguments: Sequence[str]) -> None:
         from pamm.checkpoint import load
         from pamm.prediction import predict_files
 
+        note_missing_library()
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
         failed = predict_files(model, images, out, max_side=max_side)
         if failed:
@@ -151,13 +153,9 @@ def describe(arguments: Sequence[str]) -> None:
             preset: A preset's name (see `pamm presets`) or the config.json of a run.
             size: Height and width of the image, if not the preset's.
         """
-        from pamm import presets
-        from pamm.config import read_experiment
         from pamm.describe import print_description
 
-        path = Path(preset)
-        known = path.suffix == ".json"
-        experiment = read_experiment(path) if known else presets.preset(preset).experiment
+        experiment = experiment_of(preset)
         print_description(experiment.model, size or experiment.data.size)
 
     parse(command, arguments, "pamm describe")
@@ -176,6 +174,18 @@ def presets(arguments: Sequence[str]) -> None:
             print(f"    scores:   {preset.expected}")
 
     parse(command, arguments, "pamm presets")
+
+
+def doctor(arguments: Sequence[str]) -> None:
+    """Versions, the processor, the scan's backends, and what is missing: pamm doctor."""
+
+    def command() -> None:
+        """Print versions, the processor, and which backends of the scan run here or why not."""
+        from pamm.doctor import print_report
+
+        print_report()
+
+    parse(command, arguments, "pamm doctor")
 
 
 def preview_data(arguments: Sequence[str]) -> None:
@@ -238,12 +248,86 @@ def synthesize_data(arguments: Sequence[str]) -> None:
     parse(command, arguments, "pamm data synthesize")
 
 
+def bench_scan(arguments: Sequence[str]) -> None:
+    """The scan beside what it replaces: pamm bench scan [--growth]."""
+    from pamm.bench.scan import Settings, bench_scan
+
+    def command(
+        settings: tyro.conf.OmitArgPrefixes[Settings],
+        shapes: tuple[str, ...] = ("S1", "S2", "S3"),
+        growth: bool = False,
+        backends: tuple[str, ...] = (),
+        out: Path = Path("bench-scan.json"),
+    ) -> None:
+        """Time all implementations of the scan, find their peak memory, compare their results.
+
+        Args:
+            settings: How to measure.
+            shapes: Problems to measure: S1, S2, S3, or tiny to try the command.
+            growth: Also measure the cost of a token from 16x16 to 256x256 of them, and draw it.
+            backends: Only these implementations; otherwise all that can run here.
+            out: The numbers; the tables go beside it as .md, the plot of the growth as .png.
+        """
+        bench_scan(
+            settings,
+            shapes=shapes,
+            growth=growth,
+            backends=backends,
+            out=out,
+            command=given("pamm bench scan", arguments),
+        )
+
+    parse(command, arguments, "pamm bench scan")
+
+
+def bench_model(arguments: Sequence[str]) -> None:
+    """Whole models with each backend of the scan: pamm bench model [--train]."""
+    from pamm.bench.model import Settings, bench_model
+
+    def command(
+        settings: tyro.conf.OmitArgPrefixes[Settings],
+        presets: tuple[str, ...] = ("synthetic-tiny", "nyud-vit-b", "pascal-vit-l"),
+        size: tuple[int, int] | None = None,
+        train: bool = False,
+        backends: tuple[str, ...] = (),
+        out: Path = Path("bench-model.json"),
+    ) -> None:
+        """Time one image, and one training step, of models with random weights.
+
+        Args:
+            settings: How to measure.
+            presets: Names of presets (see `pamm presets`), or config.json files of runs.
+            size: Height and width of the images, if not those of the presets.
+            train: Also measure training steps.
+            backends: Only these backends of the scan; otherwise all that can run here.
+            out: The numbers; the tables go beside it as .md.
+        """
+        experiments = {name: experiment_of(name) for name in presets}
+        models = {name: (e.model, size or e.data.size) for name, e in experiments.items()}
+        bench_model(
+            settings,
+            models=models,
+            train=train,
+            backends=backends,
+            out=out,
+            command=given("pamm bench model", arguments),
+        )
+
+    parse(command, arguments, "pamm bench model")
+
+
+def bench(arguments: Sequence[str]) -> None:
+    """Measure speed and memory on this machine: pamm bench scan|model."""
+    dispatch(BENCH_COMMANDS, arguments, "pamm bench")
+
+
 def data(arguments: Sequence[str]) -> None:
     """Look at and make data sets: pamm data preview|synthesize."""
     dispatch(DATA_COMMANDS, arguments, "pamm data")
 
 
 Command = Callable[[Sequence[str]], None]
+BENCH_COMMANDS: dict[str, Command] = {"scan": bench_scan, "model": bench_model}
 DATA_COMMANDS: dict[str, Command] = {"preview": preview_data, "synthesize": synthesize_data}
 COMMANDS: dict[str, Command] = {
     "train": train,
@@ -251,7 +335,9 @@ COMMANDS: dict[str, Command] = {
     "predict": predict,
     "describe": describe,
     "presets": presets,
+    "doctor": doctor,
     "data": data,
+    "bench": bench,
 }
 
 
@@ -299,6 +385,11 @@ def parse(command: Callable[..., None], arguments: Sequence[str], program: str) 
     tyro.cli(command, args=list(arguments), prog=program)
 
 
+def given(program: str, arguments: Sequence[str]) -> str:
+    """The command line as it was typed."""
+    return f"{program} {shlex.join(arguments)}".strip()
+
+
 def first_argument(
     arguments: Sequence[str], command: str, name: str, meaning: str
 ) -> tuple[str, Sequence[str]]:
@@ -306,6 +397,23 @@ def first_argument(
     if arguments and not arguments[0].startswith("-"):
         return arguments[0], arguments[1:]
     raise PammError(f"pamm {command} {name}: want {meaning} first, then options; got nothing")
+
+
+def experiment_of(name: str) -> Any:
+    """The experiment of a preset's name, or of the config.json of a run."""
+    from pamm import presets
+    from pamm.config import read_experiment
+
+    path = Path(name)
+    return read_experiment(path) if path.suffix == ".json" else presets.preset(name).experiment
+
+
+def note_missing_library() -> None:
+    """Say in one line that the scan is slower than it could be, if it is."""
+    from pamm import native
+
+    if problem := native.problem():
+        print(f"pamm: {problem}", file=sys.stderr)
 
 
 def torch_device(name: str) -> Any:

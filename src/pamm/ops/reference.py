@@ -1,47 +1,28 @@
 """The scan written down as plainly as it can be without being slow: every kernel is held to this.
 
-`LinearRecurrence` is the recurrence, `scan_piece` what is around it, and `scan` cuts large problems
-into pieces so that memory stays bounded.
+`scan` is what is around the recurrence, in ordinary operations. `Recurrence` is the recurrence in
+all directions, with its gradient written out by hand. It goes from visit to visit in all
+directions at once, with only so many channels at a time that what a step touches stays in the
+processor's cache. For the gradient it keeps nothing but its arguments.
 
 Shape suffixes: B batch, D channels, G groups of channels, N states, L positions, K directions,
-c channels of one group.
+c channels of one group, S sequences (directions x batch), T steps of a segment.
 """
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-PIECE = 2**25
-"""States kept at once; in float32 a piece takes some six times 128 MiB."""
-
-
-class LinearRecurrence(torch.autograd.Function):
-    """``h[t] = a[t] * h[t-1] + x[t]`` over the first axis, with ``h[-1] = 0``.
-
-    Its gradient is the same recurrence run backwards, so nothing but ``a`` and ``h`` is kept.
-    """
-
-    @staticmethod
-    def forward(ctx, a: Tensor, x: Tensor) -> Tensor:
-        h = torch.empty_like(x)
-        h[0] = x[0]
-        for t in range(1, len(x)):
-            torch.addcmul(x[t], a[t], h[t - 1], out=h[t])
-        ctx.save_for_backward(a, h)
-        return h
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        a, h = ctx.saved_tensors
-        grad_x = torch.empty_like(grad)
-        grad_x[-1] = grad[-1]
-        for t in range(len(grad) - 2, -1, -1):
-            torch.addcmul(grad[t], a[t + 1], grad_x[t + 1], out=grad_x[t])
-        grad_a = torch.empty_like(a)
-        grad_a[0] = 0
-        torch.mul(grad_x[1:], h[:-1], out=grad_a[1:])
-        return grad_a, grad_x
+PIECE = 2**16
+"""States done at once on a CPU: with their decay factors, half a MiB in float32."""
+PIECE_ELSEWHERE = 2**21
+"""On other devices, where a step must be long enough to be worth its launch."""
 
 
 def scan(
@@ -56,83 +37,204 @@ def scan(
     orders_KL: Tensor,
     softplus: bool,
 ) -> Tensor:
-    """The multi-directional scan of checked arguments; see `pamm.ops.multi_directional_scan`.
-
-    Where the states of all directions and positions would be more than `PIECE` numbers, the
-    channels are done a slice at a time, and their states are computed again for the gradient.
-    """
-    channels, groups = u_BDL.shape[1], B_BGNL.shape[1]
-    states = u_BDL.numel() * len(orders_KL) * A_DN.shape[1]
-
-    def piece(part: slice, group: slice) -> Tensor:
-        arguments = (
-            u_BDL[:, part],
-            delta_BDL[:, part],
-            A_DN[part],
-            B_BGNL[:, group],
-            C_BGNL[:, group],
-            None if D_D is None else D_D[part],
-            None if bias_D is None else bias_D[part],
-            orders_KL,
-            softplus,
-        )
-        if whole or not torch.is_grad_enabled():
-            return scan_piece(*arguments)
-        return checkpoint(scan_piece, *arguments, use_reentrant=False)
-
-    whole = states <= PIECE
-    if whole:
-        return piece(slice(None), slice(None))
-    per_group = channels // groups
-    step = max(1, per_group * groups * PIECE // states)
-    return torch.cat(
-        [
-            piece(slice(first + c, first + min(c + step, per_group)), slice(g, g + 1))
-            for g, first in enumerate(range(0, channels, per_group))
-            for c in range(0, per_group, step)
-        ],
-        dim=1,
-    )
-
-
-def scan_piece(
-    u_BDL: Tensor,
-    delta_BDL: Tensor,
-    A_DN: Tensor,
-    B_BGNL: Tensor,
-    C_BGNL: Tensor,
-    D_D: Tensor | None,
-    bias_D: Tensor | None,
-    orders_KL: Tensor,
-    softplus: bool,
-) -> Tensor:
-    """The scan with the states of all its channels in memory at once."""
-    batch, _, length = u_BDL.shape
-    groups, state = B_BGNL.shape[1:3]
+    """The multi-directional scan of checked arguments; see `pamm.ops.multi_directional_scan`."""
+    groups = B_BGNL.shape[1]
     dtype = torch.promote_types(u_BDL.dtype, torch.float32)
-    delta_BDL = delta_BDL.to(dtype)
-    if bias_D is not None:
-        delta_BDL = delta_BDL + bias_D.to(dtype)[:, None]
-    if softplus:
-        delta_BDL = F.softplus(delta_BDL)
-    # With the channels of a group last, every operation below runs along contiguous numbers.
-    u_LBGc, delta_LBGc = (
-        x.permute(2, 0, 1).reshape(length, batch, groups, -1) for x in (u_BDL.to(dtype), delta_BDL)
+    # Positions first and channels last: what a step touches lies together, in long rows.
+    u_LBG1c, delta_LBG1c = (
+        v.to(dtype).unflatten(1, (groups, 1, -1)).permute(4, 0, 1, 2, 3).contiguous()
+        for v in (u_BDL, delta_BDL)
     )
-    A_GNc = A_DN.to(dtype).reshape(groups, -1, state).transpose(1, 2)
-    B_LBGN, C_LBGN = (x.to(dtype).permute(3, 0, 1, 2) for x in (B_BGNL, C_BGNL))
-
-    # Everything that does not depend on the direction, once per image position.
-    decay_LBGNc = torch.exp(delta_LBGc[:, :, :, None] * A_GNc)
-    input_LBGNc = (delta_LBGc * u_LBGc)[:, :, :, None] * B_LBGN[..., None]
-
-    # Visit the positions in each order, then read the states back at their image positions.
-    visits = orders_KL.T.reshape(-1)
-    visited = [x.index_select(0, visits) for x in (decay_LBGNc, input_LBGNc, C_LBGN[..., None])]
-    a, x, C = (v.unflatten(0, (length, -1)) for v in visited)  # (L, K, B, G, N, c or 1)
-    y = (LinearRecurrence.apply(a, x) * C).sum(4).flatten(0, 1)
-    y_LBGc = torch.zeros_like(u_LBGc).index_add(0, visits, y)
-    y_BDL = y_LBGc.flatten(2).permute(1, 2, 0)
+    A_GNc = A_DN.to(dtype).unflatten(0, (groups, -1)).transpose(1, 2).contiguous()
+    B_LBGN1, C_LBGN1 = (
+        v.to(dtype).permute(3, 0, 1, 2).contiguous().unsqueeze(-1) for v in (B_BGNL, C_BGNL)
+    )
+    if bias_D is not None:
+        delta_LBG1c = delta_LBG1c + bias_D.to(dtype).view(groups, 1, -1)
+    if softplus:
+        delta_LBG1c = F.softplus(delta_LBG1c, threshold=40)  # above 40 it is x, in float64 as well
+    y_LBG1c = Recurrence.apply(
+        delta_LBG1c * u_LBG1c, delta_LBG1c, A_GNc, B_LBGN1, C_LBGN1, orders_KL
+    )
     if D_D is not None:
-        y_BDL = y_BDL + len(orders_KL) * D_D.to(dtype)[:, None] * u_BDL.to(dtype)
-    return y_BDL.to(u_BDL.dtype)
+        D_G1c = len(orders_KL) * D_D.to(dtype).view(groups, 1, -1)
+        y_LBG1c = torch.addcmul(y_LBG1c, D_G1c, u_LBG1c)
+    return y_LBG1c.flatten(2).permute(1, 2, 0).to(u_BDL.dtype)
+
+
+class Recurrence(torch.autograd.Function):
+    """``h = exp(delta A) h + x B`` and ``y = sum_n C h``, the y of all directions added up.
+
+    Shapes: x, delta, y LBG1c; A GNc; B, C LBGN1; orders KL. All but the orders have one dtype.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, orders: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, delta, A, B, C, orders)
+        y = torch.zeros_like(x)
+        for b, g, c in pieces(x, A, orders):
+            add_outputs(y[:, b, g, :, c], orders, *part(b, g, c, x, delta, A, B, C))
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+        *given, orders = ctx.saved_tensors
+        grads = [torch.zeros_like(v) for v in given]
+        for b, g, c in pieces(given[0], given[2], orders):
+            add_gradients(
+                part(b, g, c, *grads), grad_y[:, b, g, :, c], orders, *part(b, g, c, *given)
+            )
+        return *grads, None
+
+
+def pieces(x_LBG1c: Tensor, A_GNc: Tensor, orders_KL: Tensor) -> Iterator[tuple[slice, ...]]:
+    """Slices of the batch, the groups and their channels that have `PIECE` states or fewer."""
+
+    def cut(total: int, most: int) -> list[slice]:
+        count = max(1, math.ceil(total / max(1, most)))
+        size = max(1, math.ceil(total / count))
+        return [slice(i, min(i + size, total)) for i in range(0, total, size)]
+
+    _, batch, groups, _, channels = x_LBG1c.shape
+    states = PIECE if x_LBG1c.device.type == "cpu" else PIECE_ELSEWHERE
+    most = states // max(1, len(orders_KL) * A_GNc.shape[1])  # channels of all groups and samples
+    return product(
+        cut(batch, most // max(1, groups * channels)),
+        cut(groups, most // max(1, channels)),
+        cut(channels, most),
+    )
+
+
+def part(
+    b: slice, g: slice, c: slice, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
+) -> tuple[Tensor, ...]:
+    """Views of the arguments of `Recurrence`, or of their gradients, that belong to a piece."""
+    return x[:, b, g, :, c], delta[:, b, g, :, c], A[g, :, c], B[:, b, g], C[:, b, g]
+
+
+def segments(orders_KL: Tensor) -> list[Tensor]:
+    """The positions visited (T, K), in about as many segments as a segment has steps."""
+    return list(orders_KL.T.split(math.isqrt(orders_KL.shape[1] - 1) + 1))
+
+
+def visit(where_TK: Tensor, *images: Tensor) -> list[tuple[Tensor, ...]]:
+    """What a segment finds in each of the images (L, B, ...): one (S, ...) for every step."""
+    visited = where_TK.reshape(-1)
+    found = [v.index_select(0, visited).unflatten(0, where_TK.shape) for v in images]
+    return [v.flatten(1, 2).unbind() for v in found]
+
+
+def add_home(image: Tensor, where_TK: Tensor, found: Sequence[Tensor]) -> None:
+    """The reverse of `visit`: add one (S, ...) of every step to an image (L, B, ...).
+
+    The directions come one after the other, since within one of them no position comes twice. So
+    the order of the sums, and with it every bit of the result, is always the same.
+    """
+    found_TKB = torch.stack(list(found)).unflatten(1, (where_TK.shape[1], image.shape[1]))
+    for k, where_T in enumerate(where_TK.unbind(1)):
+        image.index_put_((where_T,), found_TKB[:, k], accumulate=True)
+
+
+def step(
+    h: Tensor, x: Tensor, delta: Tensor, rate: Tensor, B: Tensor, *, decay: Tensor, out: Tensor
+) -> None:
+    """``out = decay h + x B`` with ``decay = 2 ** (delta rate)``; both are filled in, in place.
+
+    The power of two is several times faster than exp.
+    """
+    torch.mul(delta, rate, out=decay).exp2_()
+    torch.mul(h, decay, out=out).addcmul_(x, B)
+
+
+@torch.no_grad()  # torch.export looks into a Function with gradients on
+def add_outputs(
+    y: Tensor, orders: Tensor, x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor
+) -> None:
+    """Scan one piece in all directions and add the outputs to y."""
+    rate = A / math.log(2)
+    h = x.new_zeros(len(orders) * x.shape[1], *A.shape)
+    work = torch.empty_like(h)
+    for where in segments(orders):
+        y_seen = []
+        for x_t, delta_t, B_t, C_t in zip(*visit(where, x, delta, B, C), strict=True):
+            step(h, x_t, delta_t, rate, B_t, decay=work, out=h)
+            y_seen.append(torch.mul(h, C_t, out=work).sum(-2, keepdim=True))
+        add_home(y, where, y_seen)
+
+
+def add_gradients(
+    grads: Sequence[Tensor],
+    grad_y: Tensor,
+    orders: Tensor,
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+) -> None:
+    """Add the gradients in x, delta, A, B and C of one piece to `grads`.
+
+    The states are needed from the last to the first. The first pass keeps those at which the
+    segments start; then, from the last segment to the first, those between are computed again.
+    """
+    grad_x, grad_delta, grad_A, grad_B, grad_C = grads
+    walk, rate = segments(orders), A / math.log(2)
+    h = x.new_zeros(len(orders) * x.shape[1], *A.shape)
+    work, grad_h = torch.empty_like(h), torch.zeros_like(h)
+    starts = [h.clone()]
+    for where in walk[:-1]:
+        for x_t, delta_t, B_t in zip(*visit(where, x, delta, B), strict=True):
+            step(h, x_t, delta_t, rate, B_t, decay=work, out=h)
+        starts.append(h.clone())
+
+    states = h.new_empty(len(walk[0]) + 1, *h.shape).unbind()
+    decays = h.new_empty(len(walk[0]), *h.shape).unbind()
+    for where, start in zip(reversed(walk), reversed(starts), strict=True):
+        seen = list(zip(*visit(where, x, delta, B, C, grad_y), strict=True))
+        states[0].copy_(start)
+        for t, (x_t, delta_t, B_t, _, _) in enumerate(seen):
+            step(states[t], x_t, delta_t, rate, B_t, decay=decays[t], out=states[t + 1])
+        found, grad_A_seen = walk_back(seen, states, decays, A, grad_h, work)
+        grad_A += grad_A_seen.sum(0)
+        for image, rows in zip((grad_x, grad_delta, grad_B, grad_C), found, strict=True):
+            add_home(image, where, rows)
+
+
+def walk_back(
+    seen: Sequence[tuple[Tensor, ...]],
+    states: Sequence[Tensor],
+    decays: Sequence[Tensor],
+    A: Tensor,
+    grad_h: Tensor,
+    work: Tensor,
+) -> tuple[list[tuple[Tensor, ...]], Tensor]:
+    """One segment from its last step to its first.
+
+    Args:
+        seen: x, delta, B, C and the gradient of y, of every step.
+        states: before the first step and after every step.
+        decays: of every step.
+        A: of the piece.
+        grad_h: the gradient of the state after the last step; becomes that before the first.
+        work: a buffer in the shape of a state.
+
+    Returns:
+        The gradients of x, delta, B and C at every step, and that of A (S, G, N, c).
+    """
+    found = []
+    grad_A = torch.zeros_like(grad_h)
+    for t in reversed(range(len(seen))):
+        x, delta, B, C, grad_y = seen[t]
+        grad_h.addcmul_(grad_y, C)
+        grad_C = torch.mul(states[t + 1], grad_y, out=work).sum(-1, keepdim=True)
+        grad_B = torch.mul(grad_h, x, out=work).sum(-1, keepdim=True)
+        grad_x = torch.mul(grad_h, B, out=work).sum(-2, keepdim=True)
+        grad_h.mul_(decays[t])
+        torch.mul(grad_h, states[t], out=work)  # the gradient of delta A
+        grad_A.addcmul_(work, delta)
+        grad_delta = work.mul_(A).sum(-2, keepdim=True)
+        found.append((grad_x, grad_delta, grad_B, grad_C))
+    return list(zip(*reversed(found), strict=True)), grad_A
