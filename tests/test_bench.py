@@ -26,7 +26,8 @@ from pamm.bench.problems import (
 )
 from pamm.bench.report import significant
 from pamm.bench.timing import Result, Settings, interleave
-from pamm.cli import BENCH_COMMANDS, main
+from pamm.cli import main
+from pamm.cli.tools import BENCH_COMMANDS
 from pamm.errors import PammError
 
 QUICK = Settings(rounds=2)

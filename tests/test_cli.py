@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pamm.cli import COMMANDS, DATA_COMMANDS, main
+from pamm.cli import COMMANDS, main
+from pamm.cli.tools import DATA_COMMANDS
 
 TINY = [
     "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tyro
 from PIL import Image
 
 import pamm.checkpoint
 from pamm import cli
+from pamm.cli import tools
 from pamm.data import DataConfig, dataset_type
 from pamm.model import PAMM, ModelConfig
 from pamm.prediction import MAX_SIDE
@@ -101,7 +103,7 @@ def parse(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[st
 
     A command that parses without reaching its work, other than --help, counts as exit code 1.
     """
-    real, reached = cli.tyro.cli, []
+    real, reached = tyro.cli, []
 
     def without_the_work(command: Any, **options: Any) -> None:
         @functools.wraps(command)
@@ -118,7 +120,7 @@ def parse(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[st
             return int(exit_.code or 0)
         return 0 if reached else 1
 
-    monkeypatch.setattr(cli.tyro, "cli", without_the_work)
+    monkeypatch.setattr(tyro, "cli", without_the_work)
     monkeypatch.chdir(workplace)
     return run
 
@@ -147,13 +149,19 @@ def test_the_readme_shows_every_command():
     shown = {arguments[0] for arguments in commands("README.md", "pamm")}
     assert shown == cli.COMMANDS.keys()
     shown = {a[1] for a in commands("README.md", "pamm") if a[0] == "data"}
-    assert shown == cli.DATA_COMMANDS.keys()
+    assert shown == tools.DATA_COMMANDS.keys()
+    shown = {a[1] for a in commands("README.md", "pamm") if a[0] == "bench"}
+    assert shown == tools.BENCH_COMMANDS.keys()
 
 
 def test_options_in_the_text_exist(monkeypatch, capsys):
     known = ""
     programs = (["train", "synthetic-tiny"], ["evaluate"], ["predict"], ["describe"])
-    for program in (*programs, ["data", "preview"], ["data", "synthesize"]):
+    for program in (
+        *programs,
+        *(["data", name] for name in tools.DATA_COMMANDS),
+        ["bench", "scan"],
+    ):
         with pytest.raises(SystemExit):
             cli.main([*program, "--help"])
         known += capsys.readouterr().out

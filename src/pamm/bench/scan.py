@@ -173,8 +173,8 @@ def explain(
     notes = [
         f"Medians of up to {settings.rounds} rounds, in which all implementations take turns in "
         f"one process; a round of what is quick is the mean of calls for 0.05 s. One that is slow "
-        f"gets the rounds that fit into {settings.limit:g} s, and at least one. The C library keeps "
-        "freed memory, for all of them, as in `pamm train`.",
+        f"gets the rounds that fit into {settings.limit:g} s, and at least one. The C library "
+        "keeps freed memory, for all of them, as in `pamm train`.",
         f"`{SEQUENTIAL}`: the loop over the positions on four permuted copies, the positions taken "
         "apart with `unbind`; with indexing in every step, as is usual, its backward pass would "
         "take time quadratic in the length. mambapy and mamba-ssm run on permuted copies, too.",

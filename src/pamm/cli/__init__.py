@@ -1,0 +1,48 @@
+"""The command line: `pamm COMMAND ...`; each command is one call into the package.
+
+A user's mistake is one line on standard error and exit code 2. The heavy imports are inside the
+commands, so that `pamm --help` answers at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from pamm.cli.arguments import Command, dispatch
+from pamm.cli.models import describe, evaluate, predict, presets, train
+from pamm.cli.tools import bench, data, doctor
+from pamm.errors import PammError
+
+COMMANDS: dict[str, Command] = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "describe": describe,
+    "presets": presets,
+    "doctor": doctor,
+    "data": data,
+    "bench": bench,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; the entry point of `pamm`."""
+    try:
+        dispatch(COMMANDS, sys.argv[1:] if arguments is None else arguments, "pamm")
+    except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
+        print(f"pamm: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
+            raise
+        print(
+            "pamm: not enough GPU memory: lower --train.batch-size, raise --train.accumulate, or "
+            "give smaller images",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    except MemoryError as error:
+        print(f"pamm: not enough memory: {error}; give smaller images or batches", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("pamm: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,176 @@
+"""`pamm train`, `evaluate`, `predict`, `describe` and `presets`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from pamm.cli.arguments import (
+    Checkpoint,
+    Run,
+    experiment_of,
+    first_argument,
+    note_missing_library,
+    parse,
+    torch_device,
+)
+from pamm.errors import PammError
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train a model: pamm train PRESET [--out RUN] [--section.option VALUE ...]."""
+    from pamm.config import Experiment, run_experiment
+    from pamm.data import DataConfig
+    from pamm.model import ModelConfig
+    from pamm.optim import OptimConfig
+    from pamm.train import TrainConfig
+
+    name, rest = first_argument(
+        arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
+    )
+    base = experiment_of(name)
+
+    def command(
+        out: Path = Path("runs") / Path(name).stem,
+        resume: bool = False,
+        tasks: list[str] | None = None,
+        model: ModelConfig = base.model,
+        data: DataConfig = base.data,
+        optim: OptimConfig = base.optim,
+        train: TrainConfig = base.train,
+    ) -> None:
+        """Train a model; what is not given comes from the preset.
+
+        Args:
+            out: Run directory: checkpoints, config.json, metrics.jsonl, TensorBoard curves.
+            resume: Go on from the newest checkpoint in --out; start if there is none.
+            tasks: Only these of the preset's tasks.
+            model: The network.
+            data: The images.
+            optim: The optimiser.
+            train: The training.
+        """
+        experiment = Experiment(model=model, data=data, optim=optim, train=train)
+        if tasks is not None:
+            experiment = experiment.with_tasks(tasks)
+        note_missing_library()
+        folder = run_experiment(experiment, out, resume=resume)
+        print(f"trained model: {folder}\nscores:        pamm evaluate {out}")
+
+    parse(command, rest, f"pamm train {name}")
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    """Score a trained model on the data set it was trained on: pamm evaluate RUN."""
+
+    def command(
+        run: Run,
+        split: Literal["val", "train"] = "val",
+        checkpoint: Checkpoint = "last",
+        root: str | None = None,
+        batch_size: int = 8,
+        device: str = "auto",
+        trivial: bool = False,
+    ) -> None:
+        """Score a trained model and write metrics.json into its folder.
+
+        Args:
+            run: Run directory, model folder or Hugging Face hub id.
+            split: Part of the data set.
+            checkpoint: Which checkpoint of the run.
+            root: Folder of the data set, if not where training found it.
+            batch_size: Images at once.
+            device: cpu, cuda, ...; auto takes a GPU if there is one.
+            trivial: Also score the best constant prediction of each task, for comparison.
+        """
+        from pamm.evaluate import evaluate_run
+        from pamm.report import print_scores
+
+        note_missing_library()
+        report = evaluate_run(
+            run,
+            split=split,
+            checkpoint=checkpoint,
+            root=root,
+            batch_size=batch_size,
+            device=torch_device(device),
+            trivial=trivial,
+        )
+        print_scores(report)
+        print(f"report: {Path(report['model']) / 'metrics.json'}")
+
+    parse(command, arguments, "pamm evaluate")
+
+
+def predict(arguments: Sequence[str]) -> None:
+    """Predict on images of any size: pamm predict RUN IMAGE... --out DIR."""
+
+    def command(
+        run: Run,
+        images: Annotated[list[Path], tyro.conf.Positional],
+        out: Path = Path("predictions"),
+        tasks: list[str] | None = None,
+        checkpoint: Checkpoint = "last",
+        max_side: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        """Predict all tasks on images; per task a picture and the raw array, and an overview.
+
+        Args:
+            run: Run directory, model folder or Hugging Face hub id.
+            images: Image files, or folders of them.
+            out: Where to write: OUT/<image>/<task>.png, <task>.npy and overview.png.
+            tasks: Only these of the model's tasks.
+            checkpoint: Which checkpoint of the run.
+            max_side: Images with a longer side are shrunk to this for the network, and the results
+                have full size; if not given, the longer side of the training images.
+            device: cpu, cuda, ...; auto takes a GPU if there is one.
+        """
+        if not images:
+            raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
+        from pamm.checkpoint import load
+        from pamm.prediction import predict_files
+
+        note_missing_library()
+        model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
+        failed = predict_files(model, images, out, max_side=max_side)
+        if failed:
+            raise PammError(f"{failed} of the images or folders could not be used, see above")
+
+    parse(command, arguments, "pamm predict")
+
+
+def describe(arguments: Sequence[str]) -> None:
+    """Parameters, GFLOPs and shapes of a preset's model: pamm describe PRESET [--size H W]."""
+
+    def command(
+        preset: Annotated[str, tyro.conf.Positional], size: tuple[int, int] | None = None
+    ) -> None:
+        """Print parameters and GFLOPs by part, and the shapes along the data path.
+
+        Args:
+            preset: A preset's name (see `pamm presets`) or the config.json of a run.
+            size: Height and width of the image, if not the preset's.
+        """
+        from pamm.describe import print_description
+
+        experiment = experiment_of(preset)
+        print_description(experiment.model, size or experiment.data.size)
+
+    parse(command, arguments, "pamm describe")
+
+
+def presets(arguments: Sequence[str]) -> None:
+    """List the presets with their hardware, time and expected scores: pamm presets."""
+
+    def command() -> None:
+        """List the presets: what they train, on what hardware, how long, and with what result."""
+        from pamm.presets import PRESETS
+
+        for name, preset in PRESETS.items():
+            print(f"{name}\n    {preset.summary}\n    command:  pamm train {name}")
+            print(f"    hardware: {preset.hardware}\n    time:     {preset.time}")
+            print(f"    scores:   {preset.expected}")
+
+    parse(command, arguments, "pamm presets")
