@@ -49,17 +49,17 @@ def synthetic_tiny() -> Preset:
                 backbone="resnet10t",
                 stride=8,
                 d_model=32,
-                d_state=4,
+                d_state=8,
                 drop_path=0.0,
             ),
-            # Ten epochs are too few to overfit: colours as rendered are learned sooner.
+            # Twenty epochs are too few to overfit: colours as rendered are learned sooner.
             data=DataConfig(name="synthetic", size=(96, 128), photometric=0.0),
             optim=OptimConfig(lr=3e-3, warmup=50),
             train=TrainConfig(
-                steps=750,
+                steps=1600,
                 batch_size=8,
                 log_every=10,
-                validate_every=375,
+                validate_every=800,
                 checkpoint_every=50,
             ),
         ),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pamm.model import per_task
+from pamm.model.upsampled_conv import upsampled_conv3x3
 
 
 class Decoder(nn.Module):
@@ -28,9 +29,18 @@ class Decoder(nn.Module):
 
     def forward(self, fused: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         """(B, T*d_model, h, w) -> {task: (B, channels, *size)}."""
-        x = F.interpolate(fused, scale_factor=4, mode="bilinear", align_corners=False)
-        features = per_task.split(self.refine(x), len(self.heads)).unbind(1)
-        return {
-            name: F.interpolate(head(x), size=size, mode="bilinear", align_corners=False)
-            for (name, head), x in zip(self.heads.items(), features, strict=True)
-        }
+        convolution, *rest = self.refine
+        x = upsampled_conv3x3(fused, convolution.weight, groups=len(self.heads))
+        for layer in rest:
+            x = layer(x)
+        # A 1x1 convolution of channels that are last in memory: the gradient stays in that layout.
+        rows = (
+            x.squeeze(0).permute(1, 2, 0).unflatten(1, (len(fused), -1))
+        )  # (4h, B, 4w, T*d_model)
+        logits = {}
+        for (name, head), part in zip(
+            self.heads.items(), rows.chunk(len(self.heads), dim=-1), strict=True
+        ):
+            x = F.linear(part, head.weight.flatten(1), head.bias).permute(1, 3, 0, 2)
+            logits[name] = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return logits
