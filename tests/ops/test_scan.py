@@ -7,40 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scan_cases import NAMES, arguments, permutations
 from torch import Tensor
 
 from pamm.ops import available_backends, multi_directional_scan, reference, selective_scan
-
-NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
-
-
-def arguments(
-    batch: int = 2,
-    channels: int = 6,
-    groups: int = 2,
-    state: int = 3,
-    length: int = 7,
-    seed: int = 0,
-) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    return {
-        "u": normal(batch, channels, length),
-        "delta": normal(batch, channels, length),
-        "A": -normal(channels, state).exp(),
-        "B": normal(batch, groups, state, length),
-        "C": normal(batch, groups, state, length),
-        "D": normal(channels),
-        "delta_bias": normal(channels),
-    }
-
-
-def permutations(directions: int, length: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randperm(length, generator=generator) for _ in range(directions)])
 
 
 def brute_force(given: dict[str, Tensor], orders: Tensor, softplus: bool = True) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pamm.errors import PammError, unknown
+from pamm.model.linear import replace_linear_layers
 
 TAPS = 4
 _WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
@@ -49,6 +50,7 @@ class Backbone(nn.Module):
         super().__init__()
         # timm's models have more methods than nn.Module says.
         self.net: Any = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
+        replace_linear_layers(self.net)
         info = list(self.net.feature_info)
         reductions = [int(i["reduction"]) for i in info]
         self.plain = len(set(reductions)) == 1

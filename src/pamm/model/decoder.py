@@ -1,6 +1,7 @@
 """Task decoder head: the fused map of a task becomes its prediction (eq. 23)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,9 @@ from pamm.model.upsampled_conv import upsampled_conv3x3
 class Decoder(nn.Module):
     """Per task: x4 bilinear, 3x3 convolution + BN + GELU, 1x1 convolution, bilinear to the image.
 
+    The enlarged maps have sixteen times the positions of all others. So the tasks take turns, and
+    the convolution is computed on the small map (`upsampled_conv3x3`).
+
     Args:
         channels: {task name: output channels}; the order is that of the tasks in the maps.
         d_model: channels per task of the maps.
@@ -20,7 +24,8 @@ class Decoder(nn.Module):
     def __init__(self, *, channels: Mapping[str, int], d_model: int) -> None:
         super().__init__()
         tasks = len(channels)
-        self.refine = nn.Sequential(
+        # torch types the parts of a Sequential as any module.
+        self.refine: Any = nn.Sequential(
             per_task.conv(tasks, d_model, d_model, 3, bias=False),  # the norm has one
             per_task.batch_norm(tasks, d_model),
             nn.GELU(),
@@ -29,18 +34,14 @@ class Decoder(nn.Module):
 
     def forward(self, fused: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
         """(B, T*d_model, h, w) -> {task: (B, channels, *size)}."""
-        convolution, *rest = self.refine
-        x = upsampled_conv3x3(fused, convolution.weight, groups=len(self.heads))
-        for layer in rest:
-            x = layer(x)
-        # A 1x1 convolution of channels that are last in memory: the gradient stays in that layout.
-        rows = (
-            x.squeeze(0).permute(1, 2, 0).unflatten(1, (len(fused), -1))
-        )  # (4h, B, 4w, T*d_model)
+        head: Any
+        conv, norm, activation = self.refine
+        maps = per_task.split(fused, len(self.heads)).unbind(1)
+        weights = conv.weight.chunk(len(self.heads))
         logits = {}
-        for (name, head), part in zip(
-            self.heads.items(), rows.chunk(len(self.heads), dim=-1), strict=True
-        ):
-            x = F.linear(part, head.weight.flatten(1), head.bias).permute(1, 3, 0, 2)
+        for i, (name, head) in enumerate(self.heads.items()):
+            x = upsampled_conv3x3(maps[i], weights[i])  # (4h, B, 4w, d_model)
+            x = activation(per_task.batch_norm_of(i, norm, x))
+            x = F.linear(x, head.weight.flatten(1), head.bias).permute(1, 3, 0, 2).contiguous()
             logits[name] = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         return logits

@@ -7,8 +7,10 @@ separate norms, and every weight of a task is a block of rows along the first ax
 """
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def conv(tasks: int, inputs: int, outputs: int, size: int = 1, *, bias: bool = True) -> nn.Conv2d:
@@ -35,6 +37,25 @@ def group_norm(tasks: int, channels: int) -> nn.GroupNorm:
 def batch_norm(tasks: int, channels: int) -> nn.BatchNorm2d:
     """BatchNorm per task (the statistics are per channel, so the tasks do not mix)."""
     return nn.BatchNorm2d(tasks * channels)
+
+
+def batch_norm_of(task: int, norm: Any, x: Tensor) -> Tensor:
+    """One task's part of a `batch_norm`, on its features (..., C), channels last."""
+    C = x.shape[-1]
+    own = slice(task * C, (task + 1) * C)
+    if norm.training and task == 0:
+        norm.num_batches_tracked += 1
+    y = F.batch_norm(
+        x.reshape(1, -1, 1, C).movedim(-1, 1),  # (1, C, positions, 1), channels last in memory
+        norm.running_mean[own],
+        norm.running_var[own],
+        norm.weight[own],
+        norm.bias[own],
+        norm.training,
+        norm.momentum,
+        norm.eps,
+    )
+    return y.movedim(1, -1).reshape(x.shape)
 
 
 def split(x: Tensor, tasks: int) -> Tensor:

@@ -21,9 +21,12 @@ class TaskConv(nn.Module):
         self.shared = nn.Sequential(
             nn.Conv2d(inputs, d_model, 3, padding=1), per_task.group_norm(1, d_model)
         )
-        self.per_task = per_task.conv(tasks, d_model, d_model, 3) if enabled else None
+        # All tasks read the same map: their convolutions are one, with their outputs side by side.
+        self.per_task = nn.Conv2d(d_model, tasks * d_model, 3, padding=1) if enabled else None
 
     def forward(self, stage: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, T*d_model, h, w)."""
-        maps = self.shared(stage).repeat(1, self.tasks, 1, 1)
-        return maps if self.per_task is None else self.per_task(maps)
+        shared = self.shared(stage)
+        return (
+            shared.repeat(1, self.tasks, 1, 1) if self.per_task is None else self.per_task(shared)
+        )

@@ -13,6 +13,7 @@ enlarged map from the columns and taps of the small one is a band, applied in bl
 Shape suffixes: B images, h x w positions, C channels, R block of positions, n blocks along an axis.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,76 +21,74 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SCALE = 4
-_BLOCK = 4  # positions; measured: fewer copy more, more multiply by more zeros
+_BLOCK = 4  # positions; measured: smaller blocks copy more, larger ones multiply by more zeros
 
 
-def upsampled_conv3x3(x_BChw: Tensor, weight: Tensor, *, groups: int = 1) -> Tensor:
-    """`conv2d(interpolate(x, scale_factor=4, mode="bilinear"), weight, padding=1, groups=groups)`.
+def upsampled_conv3x3(x_BChw: Tensor, weight: Tensor) -> Tensor:
+    """`conv2d(interpolate(x, scale_factor=4, mode="bilinear"), weight, padding=1)`.
 
     Args:
         x_BChw: the small map, any size.
-        weight: (outputs, C / groups, 3, 3).
-        groups: as in a convolution.
+        weight: (outputs, C, 3, 3).
 
     Returns:
-        (1, outputs, 4h, B * 4w), channels last in memory: the images of a batch side by side.
+        (4h, B, 4w, outputs): rows first and channels last.
     """
-    B, _, h, w = x_BChw.shape
-    taps = weight.unflatten(0, (groups, -1)).permute(0, 3, 4, 1, 2)  # (groups, dy, dx, o, i)
+    taps = weight.permute(2, 3, 0, 1).flatten(0, 2)[..., None, None]  # (3 * 3 * outputs, C, 1, 1)
     padded = F.pad(x_BChw, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
-    products = F.conv2d(padded, taps.flatten(0, 3)[..., None, None], groups=groups)
-    products = products.permute(2, 0, 3, 1).unflatten(3, (groups, 3, 3, -1))
-    enlarged = _Assemble.apply(products)
-    return enlarged.reshape(1, SCALE * h, B * SCALE * w, -1).permute(0, 3, 1, 2)
+    products = F.conv2d(padded, taps).permute(2, 0, 3, 1).unflatten(3, (3, 3, -1))
+    return _Assemble.apply(products)
 
 
 class _Assemble(torch.autograd.Function):
-    """The products of the taps (h+2, B, w+2, groups, dy, dx, C), zero around -> (4h, B, 4w, all C).
+    """The products of the taps (h+2, B, w+2, dy, dx, C), zero around -> (4h, B, 4w, C).
 
     As an operation of its own since the gradient of overlapping windows is slow in torch.
     """
 
     @staticmethod
     def forward(ctx: Any, products: Tensor) -> Tensor:
-        padded_h, B, padded_w = products.shape[:3]
-        along_y = bands(padded_h - 2, products)
-        along_x = bands(padded_w - 2, products).repeat(padded_h * 3 * B, 1, 1)
+        padded_h, B, padded_w, _, _, C = ctx.shape = products.shape
         # One product of matrices per row, tap dy, image and block of columns.
-        x = windows(products, 2)  # (h+2, B, n, R+2, groups, dy, dx, C)
-        x = x.permute(0, 5, 1, 2, 3, 6, 4, 7)  # (h+2, dy, B, n, R+2, dx, groups, C)
-        rows = torch.bmm(along_x, x.reshape(len(along_x), along_x.shape[2], -1))
+        along_x = bands(padded_w - 2, products.dtype, products.device)
+        x = windows(products, 2).permute(0, 4, 1, 2, 3, 5, 6)  # (h+2, dy, B, n, R+2, dx, C)
+        x = x.reshape(-1, along_x.shape[2], C)
+        rows = torch.bmm(along_x.repeat(len(x) // len(along_x), 1, 1), x)
         # One per block of rows; its windows overlap in memory.
+        along_y = bands(padded_h - 2, products.dtype, products.device)
         y = windows(rows.view(padded_h, 3, -1), 0).flatten(1, 2)  # (n, (R+2) * dy, B * 4w * C)
-        ctx.save_for_backward(along_y, along_x)
-        ctx.shape = products.shape
-        return torch.bmm(along_y, y).view(SCALE * (padded_h - 2), B, SCALE * (padded_w - 2), -1)
+        return torch.bmm(along_y, y).view(SCALE * (padded_h - 2), B, SCALE * (padded_w - 2), C)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
-        along_y, along_x = ctx.saved_tensors
-        padded_h, B, _, groups, _, _, C = ctx.shape
+        padded_h, B, padded_w, _, _, C = ctx.shape
+        along_y = bands(padded_h - 2, grad.dtype, grad.device)
         y = torch.bmm(along_y.mT, grad.reshape(*along_y.shape[:2], -1))
         rows = overlap_add(y.unflatten(1, (-1, 3)), 0)  # (h+2, dy, B * 4w * C)
-        x = torch.bmm(along_x.mT, rows.view(*along_x.shape[:2], groups * C))
-        x = x.view(padded_h, 3, B, -1, along_x.shape[2] // 3, 3, groups, C)
-        return overlap_add(x.permute(0, 2, 3, 4, 6, 1, 5, 7), 2)
+        along_x = bands(padded_w - 2, grad.dtype, grad.device)
+        rows = rows.view(-1, along_x.shape[1], C)
+        x = torch.bmm(along_x.mT.repeat(len(rows) // len(along_x), 1, 1), rows)
+        x = x.view(padded_h, 3, B, len(along_x), -1, 3, C)
+        return overlap_add(x.permute(0, 2, 3, 4, 1, 5, 6), 2)
 
 
-def bands(size: int, like: Tensor) -> Tensor:
+@lru_cache(maxsize=64)
+def bands(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix of S_d U for d = -1, 0, 1 in blocks along its diagonal.
 
     Returns:
         (n, 4R, (R+2) * 3): from R positions, the one before, the one after, and their taps.
     """
-    unit = torch.eye(size, dtype=like.dtype, device=like.device)[:, None]
-    enlarged = F.interpolate(unit, scale_factor=SCALE, mode="linear", align_corners=False)
-    matrix = F.pad(enlarged[:, 0], (1, 1, 1, 1)).unfold(1, 3, 1)  # (size + 2, 4 * size, 3)
-    R = block(size)
-    blocks = [
-        matrix[start : start + R + 2, SCALE * start : SCALE * (start + R)]
-        for start in range(0, size, R)
-    ]
-    return torch.stack(blocks).transpose(1, 2).flatten(2)
+    with torch.inference_mode(False):  # the cached tensor must also serve training later
+        unit = torch.eye(size, device="cpu")[:, None]
+        enlarged = F.interpolate(unit, scale_factor=SCALE, mode="linear", align_corners=False)
+        matrix = F.pad(enlarged[:, 0], (1, 1, 1, 1)).unfold(1, 3, 1)  # (size + 2, 4 * size, 3)
+        R = block(size)
+        blocks = [
+            matrix[start : start + R + 2, SCALE * start : SCALE * (start + R)]
+            for start in range(0, size, R)
+        ]
+        return torch.stack(blocks).transpose(1, 2).flatten(2).to(device, dtype)
 
 
 def block(size: int) -> int:
@@ -106,8 +105,7 @@ def windows(x: Tensor, axis: int) -> Tensor:
 def overlap_add(x: Tensor, axis: int) -> Tensor:
     """The adjoint of `windows`, but for the outer two positions, which stay zero."""
     n, R = x.shape[axis], x.shape[axis + 1] - 2
-    shape = [*x.shape[:axis], n * R + 2, *x.shape[axis + 2 :]]
-    out = x.new_zeros(shape)
+    out = x.new_zeros([*x.shape[:axis], n * R + 2, *x.shape[axis + 2 :]])
     to, x = out.movedim(axis, 0), x.movedim((axis, axis + 1), (0, 1))
     to[1:-1].unflatten(0, (n, R)).copy_(x[:, 1:-1])
     to[R + 1 : -1 : R].add_(x[:-1, -1])

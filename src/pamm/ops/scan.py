@@ -28,6 +28,7 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name in BACKENDS if not backend_problem(name))
 
 
+@torch.compiler.assume_constant_result
 def backend_problem(name: str) -> str:
     """One line: why a backend cannot be used on this machine and what to do; "" if it can."""
     if name == "cpu":
