@@ -9,13 +9,14 @@ NATIVE := src/pamm/native/_native.so
 export PYTHONPATH := $(CURDIR)/src
 PAMM := $(BIN)/python -m pamm
 
-.PHONY: help setup native demo test lint format types imports bench check clean
+.PHONY: help setup native demo test sanitize lint format types imports bench check clean
 
 help:
 	@echo "make setup      create $(VENV) and install the package with its development tools"
 	@echo "make native     compile the scan in this checkout"
 	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
 	@echo "make test       the test suite"
+	@echo "make sanitize   the compiled scan's tests under the checks of memory and of undefined behaviour"
 	@echo "make check      what CI runs: lint, types, imports, tests"
 	@echo "make bench      measure, side by side with what was replaced"
 	@echo "make format     let ruff format and fix"
@@ -51,6 +52,20 @@ demo: $(INSTALLED) $(NATIVE)
 test: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -q
 
+# The scan is built with GCC's checks in a folder of its own. Python itself is built without them, so
+# their runtime, and that of C++, come before everything else; what Python leaks is its own affair.
+CHECKS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+sanitize: $(INSTALLED)
+	@command -v g++ > /dev/null || { echo "make sanitize wants g++, which was not found"; exit 1; }
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	cp -r src setup.py pyproject.toml README.md LICENSE "$$folder"; \
+	(cd "$$folder" && CXX=g++ CXXFLAGS="$(CHECKS)" $(abspath $(BIN))/python setup.py -q build_ext --inplace); \
+	export LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)"; \
+	export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH="$$folder/src"; \
+	$(BIN)/python -c 'import sys; from pamm import native; sys.exit(native.problem() or 0)'; \
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/ops/test_cpu.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,6 +82,8 @@ imports: $(INSTALLED)
 
 bench: $(INSTALLED) $(NATIVE)
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/head.py
+	$(PAMM) bench scan --growth --out bench-scan.json
 
 check: lint types imports test
 

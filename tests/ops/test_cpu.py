@@ -225,7 +225,10 @@ def test_zeros(name, instruction_set):
     assert_close(got, expected)
 
 
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+NAN_WITH_A_PAYLOAD = torch.tensor(0x7FC00155, dtype=torch.int32).view(torch.float32).item()
+
+
+@pytest.mark.parametrize("value", [torch.nan, NAN_WITH_A_PAYLOAD, torch.inf, -torch.inf])
 @pytest.mark.parametrize("name", [*NAMES, "grad_y"])
 def test_nan_and_infinity_go_where_they_do_in_the_reference(name, value, instruction_set):
     orders = permutations(2, 37)

@@ -26,6 +26,7 @@ def use_onednn(x: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
+        and x.dim() > 1
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
