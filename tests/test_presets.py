@@ -61,8 +61,14 @@ def test_describe_counts_every_parameter_once():
 
 
 def test_describe_counts_operations_by_part():
-    """The decoder by hand: a 3x3 convolution per task at a quarter of the pixels, and the heads."""
+    """The decoder by hand: nine taps on the small map with its border, the products of matrices that
+    put them together in blocks of 4 positions, and the heads at a quarter of the pixels.
+    """
     config = preset("synthetic-tiny").experiment.model
-    h, w, d = 64 * 4 // 8, 96 * 4 // 8, config.d_model
-    by_hand = 2 * h * w * d * (9 * d * len(config.tasks) + sum(config.tasks.values()))
+    h, w, d, tasks = 64 // 8, 96 // 8, config.d_model, len(config.tasks)
+    taps = (h + 2) * (w + 2) * d * 9 * d
+    columns = (h + 2) * 3 * (w // 4) * (4 * 4) * (6 * 3) * d
+    rows = (h // 4) * (4 * 4) * (6 * 3) * 4 * w * d
+    heads = 4 * h * 4 * w * d * sum(config.tasks.values())
+    by_hand = 2 * (tasks * (taps + columns + rows) + heads)
     assert describe(config, (64, 96)).flops["decoder heads"] == by_hand
