@@ -61,8 +61,8 @@ def test_describe_counts_every_parameter_once():
 
 
 def test_describe_counts_operations_by_part():
-    """The decoder by hand: nine taps on the small map with its border, the products of matrices that
-    put them together in blocks of 4 positions, and the heads at a quarter of the pixels.
+    """The decoder by hand: nine taps on the small map and its border, the products of matrices
+    that put them together in blocks of 4 positions, and the heads at a quarter of the pixels.
     """
     config = preset("synthetic-tiny").experiment.model
     h, w, d, tasks = 64 // 8, 96 // 8, config.d_model, len(config.tasks)
