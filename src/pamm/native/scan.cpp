@@ -56,8 +56,9 @@ struct Run {
   const int32_t* offset;  // ranks visited, counted from the tile's beginning
 };
 
-// Consecutive image positions that belong to one chunk.
+// Consecutive image positions of one chunk; so many that all lanes of the widest vectors are used.
 struct Segment {
+  static constexpr int MOST = 16;
   int32_t position, count;
 };
 
@@ -141,6 +142,7 @@ double seconds() {
 #define W 16
 #define STATES_FORWARD 8
 #define STATES_BACKWARD 4
+#define STATES_CARRIES 8
 TARGET_BEGIN("avx512f,avx512dq,avx2,fma")
 namespace avx512 {
 #include "scan_kernel.inc"
@@ -149,10 +151,12 @@ TARGET_END
 #undef W
 #undef STATES_FORWARD
 #undef STATES_BACKWARD
+#undef STATES_CARRIES
 
 #define W 8
 #define STATES_FORWARD 4
 #define STATES_BACKWARD 4
+#define STATES_CARRIES 4
 TARGET_BEGIN("avx2,fma")
 namespace avx2 {
 #include "scan_kernel.inc"
@@ -161,12 +165,14 @@ TARGET_END
 #undef W
 #undef STATES_FORWARD
 #undef STATES_BACKWARD
+#undef STATES_CARRIES
 #endif
 
 // SSE2 on x86-64, NEON on ARM64.
 #define W 4
 #define STATES_FORWARD 4
 #define STATES_BACKWARD 4
+#define STATES_CARRIES 4
 namespace baseline {
 #include "scan_kernel.inc"
 }
@@ -248,12 +254,12 @@ struct Memory {  // freed when it goes out of scope
 // level. Forward, several tiles cost a second sweep, and one tile of any length streams from the
 // second level or the third; that is the better of the two for up to 16384 positions.
 constexpr int BACKWARD_TILE = 32, LONG_BACKWARD_TILE = 64, FORWARD_TILE = 512;
-constexpr int CHUNK = 1024, WHOLE_FORWARD = 16384;
+constexpr int CHUNK = 1024, WHOLE_FORWARD = 16384, SHORT_BACKWARD = 8192;
 
 int chosen_tile(const Problem& p, bool backward) {
   if (p.tile > 0) return p.tile < p.length ? (int)p.tile : (int)p.length;
   if (!backward) return p.length <= WHOLE_FORWARD ? (int)p.length : FORWARD_TILE;
-  const int tile = p.length <= 16384 ? BACKWARD_TILE : LONG_BACKWARD_TILE;
+  const int tile = p.length <= SHORT_BACKWARD ? BACKWARD_TILE : LONG_BACKWARD_TILE;
   return p.length < tile ? (int)p.length : tile;
 }
 
@@ -302,7 +308,8 @@ void find_segments(Plan& plan) {
   for (int pass = 0; pass < 2; pass++) {
     for (int l = 0, end; l < L; l = end) {
       const int chunk = plan.rank[l] / plan.chunk;
-      for (end = l + 1; end < L && plan.rank[end] / plan.chunk == chunk;) end++;
+      for (end = l + 1; end < L && end < l + Segment::MOST; end++)
+        if (plan.rank[end] / plan.chunk != chunk) break;
       if (pass == 0)
         plan.chunk_segments[chunk + 1]++;
       else
