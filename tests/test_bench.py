@@ -271,8 +271,10 @@ def test_names_at_the_ends_of_lines_do_not_cover_each_other(tmp_path, monkeypatc
 def test_bench_model(no_processes, tmp_path, capsys):
     out = tmp_path / "model.json"
     main(["bench", "model", "--presets", "synthetic-tiny", "--size", "32", "40", "--train",
-          "--rounds", "1", "--backends", "reference", "--out", str(out)])  # fmt: skip
+          "--precision", "bf16-mixed", "--rounds", "1", "--backends", "reference",
+          "--out", str(out)])  # fmt: skip
     record = json.loads(out.read_text())
+    assert record["precision"] == "bf16-mixed"
     assert [(r["case"], r["part"]) for r in record["results"]] == [
         ("synthetic-tiny", "inference"),
         ("synthetic-tiny", "training step"),

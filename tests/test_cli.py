@@ -55,7 +55,7 @@ def test_one_round(run, tmp_path, capsys):
 def test_a_subset_of_the_tasks_is_predicted(run, tmp_path):
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "a.png")
     arguments = [str(tmp_path / "a.png"), "--tasks", "depth", "--out", str(tmp_path / "out")]
-    main(["predict", str(run), *arguments])
+    main(["predict", str(run), *arguments, "--precision", "bf16-mixed"])
     assert {p.name for p in (tmp_path / "out" / "a").iterdir()} == {
         "depth.npy", "depth.png", "overview.png",
     }  # fmt: skip

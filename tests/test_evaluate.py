@@ -115,6 +115,12 @@ def test_the_report_of_a_run(tmp_path):
     assert set(report["scores"]) == set(report["trivial"]) == set(report["protocol"]) == set(TASKS)
     assert report["protocol"]["saliency"]["protocol"] == "official"
     assert report["protocol"]["boundary"]["max_dist"] == 0.011
+    assert report["precision"] == "32-true"
+
+    rounded = evaluate_run(tmp_path, precision="bf16-mixed")
+    assert rounded["precision"] == "bf16-mixed"
+    losses = [r["scores"]["depth"]["loss"] for r in (report, rounded)]
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_an_unknown_split(tmp_path):

@@ -92,6 +92,14 @@ def test_the_arrays_are_the_decoded_logits_of_the_normalised_image(model: Fake) 
         np.testing.assert_array_equal(arrays[name], expected)
 
 
+def test_half_precision_is_a_little_less_exact(model: Fake) -> None:
+    image = photo(20, 31)
+    exact = predict(model, image)["depth"]
+    rounded = predict(model, image, precision="bf16-mixed")["depth"]
+    assert rounded.dtype == exact.dtype == np.float32
+    assert 0 < np.abs(rounded - exact).max() < 0.05 * exact.max()
+
+
 def test_large_images_are_shrunk_for_the_network_only(model: Fake) -> None:
     arrays = predict(model, photo(300, 200), max_side=64)
     assert model.seen == [(1, 3, 64, 43)]

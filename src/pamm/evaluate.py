@@ -19,6 +19,7 @@ from pamm.data import (
 )
 from pamm.files import write_text
 from pamm.metrics import Metric
+from pamm.precision import Precision, forward
 from pamm.progress import progress
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.tasks import Task
@@ -33,6 +34,7 @@ def evaluate(
     tasks: Mapping[str, Task],
     *,
     total: Callable[[Tensor], Tensor] = lambda state: state,
+    precision: Precision = "32-true",
     label: str = "evaluating",
 ) -> Scores:
     """Run a model over a data set and score every task.
@@ -42,6 +44,7 @@ def evaluate(
         batches: this process's share of the data set.
         tasks: those to score.
         total: sums a tensor over all processes; the metrics' states add up.
+        precision: of the network's arithmetic.
         label: of the progress line.
 
     Returns:
@@ -53,7 +56,8 @@ def evaluate(
     device, training = next(model.parameters()).device, model.training
     model.eval()
     for batch in progress(batches, label=label):
-        logits, images = model(batch["image"].to(device)), len(batch["image"])
+        images = len(batch["image"])
+        logits = forward(model, batch["image"].to(device), precision)
         for name, task in tasks.items():
             target = batch["targets"][name].to(device)
             metrics[name].update(task.decode(logits[name]), target)
@@ -76,6 +80,7 @@ def evaluate_run(
     root: str | None = None,
     batch_size: int = 8,
     device: str | torch.device = "cpu",
+    precision: Precision = "32-true",
     trivial: bool = False,
 ) -> dict[str, Any]:
     """Score a trained model on the data set it was trained on, and keep the report with it.
@@ -87,6 +92,7 @@ def evaluate_run(
         root: folder of the data set; None = where training found it.
         batch_size: images at once; does not change the scores.
         device: a torch device.
+        precision: of the network's arithmetic; the report names it.
         trivial: also score the constant predictor of each task (`Task.constant_prediction`).
 
     Returns:
@@ -106,13 +112,14 @@ def evaluate_run(
     report = {
         "model": str(folder),
         "step": saved["step"],
+        "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
         "tasks": {
             name: {k: getattr(task, k) for k in ("score", "unit", "higher_is_better")}
             for name, task in model.tasks.items()
         },
         "protocol": {name: task.metric().describe() for name, task in model.tasks.items()},
-        "scores": evaluate(model, batches, model.tasks),
+        "scores": evaluate(model, batches, model.tasks, precision=precision),
     }
     if trivial:
         train = eval_dataset(config, "train", tasks=list(model.tasks))

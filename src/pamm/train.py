@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +34,9 @@ from pamm.files import write_text
 from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
 from pamm.optim import OptimConfig, learning_rate, make_optimizer, set_learning_rate
+from pamm.precision import Precision
 from pamm.run_log import RunLog
 from pamm.tasks import Task
-
-Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ from pamm.model import PAMM, ModelConfig
 from pamm.model import pame as pame_module
 from pamm.ops import multi_directional_scan
 from pamm.ops.scan import BACKENDS
+from pamm.precision import Precision, forward
 from pamm.progress import ProgressLine
 from pamm.tasks import default_task
 
@@ -37,6 +38,7 @@ def bench_model(
     *,
     models: Mapping[str, Model],
     train: bool,
+    precision: Precision,
     backends: Sequence[str],
     out: Path,
     command: str,
@@ -47,6 +49,7 @@ def bench_model(
         settings: how to measure.
         models: by the name of their preset.
         train: also measure training steps.
+        precision: of the networks' arithmetic.
         backends: of the scan, none for all that run here.
         out: the JSON file.
         command: that the report names.
@@ -67,7 +70,7 @@ def bench_model(
         if part == TRAINING:
             keep_freed_memory()  # as `pamm train` does, which predictions do not
         for name, model in models.items():
-            results += measure_model(name, model, part, names, settings, report)
+            results += measure_model(name, model, part, precision, names, settings, report)
     line.close()
     tables = [
         model_table(name, model, [r for r in results if r.case == name])
@@ -75,8 +78,8 @@ def bench_model(
     ]
     notes = [
         f"Medians of up to {settings.rounds} rounds, in which the backends of the scan take turns "
-        f"in one process, with {settings.threads} threads. One that is slow gets the rounds that "
-        f"fit into {settings.limit:g} s, and at least one.",
+        f"in one process, with {settings.threads} threads, in precision {precision}. One that is "
+        f"slow gets the rounds that fit into {settings.limit:g} s, and at least one.",
         "One image at a time. The weights are random: pretrained ones are not fetched, and do not "
         "change the time. A training step is forward, losses, backward and Adam.",
         "speed-up: over the slowest backend.",
@@ -91,7 +94,10 @@ def bench_model(
         tables=tables,
         notes=notes,
         results=results,
-        further={"sizes": {name: size for name, (_, size) in models.items()}},
+        further={
+            "sizes": {name: size for name, (_, size) in models.items()},
+            "precision": precision,
+        },
     )
     show(tables, notes)
     print(f"written: {out}, {out.with_suffix('.md')}")
@@ -118,7 +124,7 @@ def scan_with(backend: str) -> Iterator[None]:
         pame_module.multi_directional_scan = multi_directional_scan
 
 
-def make_call(model: Model, part: str, device: str) -> Callable[[], Tensor]:
+def make_call(model: Model, part: str, precision: Precision, device: str) -> Callable[[], Tensor]:
     """A model with random weights, and what is measured of it: one prediction or training step."""
     config, (height, width) = model
     network = PAMM(replace(config, pretrained=False)).to(device)
@@ -128,7 +134,7 @@ def make_call(model: Model, part: str, device: str) -> Callable[[], Tensor]:
 
         @torch.inference_mode()
         def predict() -> Tensor:
-            return sum(v.sum() for v in network(image).values())
+            return torch.stack([v.sum() for v in forward(network, image, precision).values()])
 
         return predict
 
@@ -142,7 +148,7 @@ def make_call(model: Model, part: str, device: str) -> Callable[[], Tensor]:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-5)
 
     def train() -> Tensor:
-        logits = network(image)
+        logits = forward(network, image, precision)
         losses = [t.loss_weight * t.loss(logits[n], targets[n]) for n, t in tasks.items()]
         loss = torch.stack(losses).sum()
         loss.backward()
@@ -154,7 +160,7 @@ def make_call(model: Model, part: str, device: str) -> Callable[[], Tensor]:
 
 
 def memory_of_model(
-    model: Model, part: str, backend: str, settings: Settings
+    model: Model, part: str, precision: Precision, backend: str, settings: Settings
 ) -> Iterator[int | None]:
     """The peak from before the model is made to after two calls, for a process of its own."""
     torch.set_num_threads(settings.threads)
@@ -164,7 +170,7 @@ def memory_of_model(
         keep_freed_memory()
 
     def everything() -> None:
-        call = make_call(model, part, settings.device)
+        call = make_call(model, part, precision, settings.device)
         call()
         call()  # the first step of the optimiser makes its state
 
@@ -176,6 +182,7 @@ def measure_model(
     case: str,
     model: Model,
     part: str,
+    precision: Precision,
     backends: Sequence[str],
     settings: Settings,
     report: Callable[[str], None],
@@ -184,7 +191,7 @@ def measure_model(
     results = {name: Result(case, part, name) for name in backends}
     for name, result in results.items():
         report(f"{case}, {part}: memory with {name}")
-        arguments = (model, part, name, settings)
+        arguments = (model, part, precision, name, settings)
         found, result.problem = in_own_process(
             memory_of_model, *arguments, seconds=600 + 4 * settings.limit
         )
@@ -194,7 +201,7 @@ def measure_model(
         return list(results.values())
 
     report(f"{case}, {part}: first calls")
-    run = make_call(model, part, settings.device)
+    run = make_call(model, part, precision, settings.device)
 
     def with_backend(name: str) -> Callable[[], Tensor]:
         def call() -> Tensor:

@@ -23,7 +23,6 @@ from pamm.bench.report import (
 )
 from pamm.bench.timing import Result, Settings
 from pamm.errors import PammError, unknown
-from pamm.memory import keep_freed_memory
 from pamm.progress import ProgressLine
 
 VECTOR_OPERATIONS = {FORWARD: 6.0, BOTH: 25.7}
@@ -58,7 +57,6 @@ def bench_scan(
             raise PammError(unknown("shape", name, SHAPES))
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
-    keep_freed_memory()
     line, count = ProgressLine(None, label="measurement"), itertools.count()
 
     def report(note: str) -> None:
@@ -174,7 +172,7 @@ def explain(
         f"Medians of up to {settings.rounds} rounds, in which all implementations take turns in "
         f"one process; a round of what is quick is the mean of calls for 0.05 s. One that is slow "
         f"gets the rounds that fit into {settings.limit:g} s, and at least one. The C library "
-        "keeps freed memory, for all of them, as in `pamm train`.",
+        "allocates memory as it comes.",
         f"`{SEQUENTIAL}`: the loop over the positions on four permuted copies, the positions taken "
         "apart with `unbind`; with indexing in every step, as is usual, its backward pass would "
         "take time quadratic in the length. mambapy and mamba-ssm run on permuted copies, too.",

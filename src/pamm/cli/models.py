@@ -63,6 +63,7 @@ def train(arguments: Sequence[str]) -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Score a trained model on the data set it was trained on: pamm evaluate RUN."""
+    from pamm.precision import Precision
 
     def command(
         run: Run,
@@ -71,6 +72,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         root: str | None = None,
         batch_size: int = 8,
         device: str = "auto",
+        precision: Precision = "32-true",
         trivial: bool = False,
     ) -> None:
         """Score a trained model and write metrics.json into its folder.
@@ -82,6 +84,7 @@ def evaluate(arguments: Sequence[str]) -> None:
             root: Folder of the data set, if not where training found it.
             batch_size: Images at once.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
+            precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
         from pamm.evaluate import evaluate_run
@@ -95,6 +98,7 @@ def evaluate(arguments: Sequence[str]) -> None:
             root=root,
             batch_size=batch_size,
             device=torch_device(device),
+            precision=precision,
             trivial=trivial,
         )
         print_scores(report)
@@ -105,6 +109,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict on images of any size: pamm predict RUN IMAGE... --out DIR."""
+    from pamm.precision import Precision
 
     def command(
         run: Run,
@@ -114,6 +119,7 @@ def predict(arguments: Sequence[str]) -> None:
         checkpoint: Checkpoint = "last",
         max_side: int | None = None,
         device: str = "auto",
+        precision: Precision = "32-true",
     ) -> None:
         """Predict all tasks on images; per task a picture and the raw array, and an overview.
 
@@ -126,6 +132,7 @@ def predict(arguments: Sequence[str]) -> None:
             max_side: Images with a longer side are shrunk to this for the network, and the results
                 have full size; if not given, the longer side of the training images.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
+            precision: bf16-mixed is faster where the processor has instructions for it.
         """
         if not images:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
@@ -134,7 +141,7 @@ def predict(arguments: Sequence[str]) -> None:
 
         note_missing_library()
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
-        failed = predict_files(model, images, out, max_side=max_side)
+        failed = predict_files(model, images, out, max_side=max_side, precision=precision)
         if failed:
             raise PammError(f"{failed} of the images or folders could not be used, see above")
 

@@ -116,12 +116,14 @@ def bench_scan(arguments: Sequence[str]) -> None:
 def bench_model(arguments: Sequence[str]) -> None:
     """Whole models with each backend of the scan: pamm bench model [--train]."""
     from pamm.bench.model import Settings, bench_model
+    from pamm.precision import Precision
 
     def command(
         settings: tyro.conf.OmitArgPrefixes[Settings],
         presets: tuple[str, ...] = ("synthetic-tiny", "nyud-vit-b", "pascal-vit-l"),
         size: tuple[int, int] | None = None,
         train: bool = False,
+        precision: Precision = "32-true",
         backends: tuple[str, ...] = (),
         out: Path = Path("bench-model.json"),
     ) -> None:
@@ -132,6 +134,7 @@ def bench_model(arguments: Sequence[str]) -> None:
             presets: Names of presets (see `pamm presets`), or config.json files of runs.
             size: Height and width of the images, if not those of the presets.
             train: Also measure training steps.
+            precision: Of the networks' arithmetic.
             backends: Only these backends of the scan; otherwise all that can run here.
             out: The numbers; the tables go beside it as .md.
         """
@@ -141,6 +144,7 @@ def bench_model(arguments: Sequence[str]) -> None:
             settings,
             models=models,
             train=train,
+            precision=precision,
             backends=backends,
             out=out,
             command=given("pamm bench model", arguments),
