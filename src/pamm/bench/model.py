@@ -66,9 +66,8 @@ def bench_model(
         line.update(next(count), note)
 
     results: list[Result] = []
+    keep_freed_memory()
     for part in (INFERENCE, TRAINING) if train else (INFERENCE,):
-        if part == TRAINING:
-            keep_freed_memory()  # as `pamm train` does, which predictions do not
         for name, model in models.items():
             results += measure_model(name, model, part, precision, names, settings, report)
     line.close()
@@ -79,7 +78,8 @@ def bench_model(
     notes = [
         f"Medians of up to {settings.rounds} rounds, in which the backends of the scan take turns "
         f"in one process, with {settings.threads} threads, in precision {precision}. One that is "
-        f"slow gets the rounds that fit into {settings.limit:g} s, and at least one.",
+        f"slow gets the rounds that fit into {settings.limit:g} s, and at least one. The C library "
+        "keeps freed memory, as in `pamm train`, `pamm evaluate` and `pamm predict`.",
         "One image at a time. The weights are random: pretrained ones are not fetched, and do not "
         "change the time. A training step is forward, losses, backward and Adam.",
         "speed-up: over the slowest backend.",
@@ -166,8 +166,7 @@ def memory_of_model(
     torch.set_num_threads(settings.threads)
     if settings.device == "cpu":
         forbid_more_than_is_free()
-    if part == TRAINING:
-        keep_freed_memory()
+    keep_freed_memory()
 
     def everything() -> None:
         call = make_call(model, part, precision, settings.device)

@@ -88,9 +88,11 @@ def evaluate(arguments: Sequence[str]) -> None:
             trivial: Also score the best constant prediction of each task, for comparison.
         """
         from pamm.evaluate import evaluate_run
+        from pamm.memory import keep_freed_memory
         from pamm.report import print_scores
 
         note_missing_library()
+        keep_freed_memory()
         report = evaluate_run(
             run,
             split=split,
@@ -137,9 +139,11 @@ def predict(arguments: Sequence[str]) -> None:
         if not images:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
         from pamm.checkpoint import load
+        from pamm.memory import keep_freed_memory
         from pamm.prediction import predict_files
 
         note_missing_library()
+        keep_freed_memory()
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
         failed = predict_files(model, images, out, max_side=max_side, precision=precision)
         if failed:
