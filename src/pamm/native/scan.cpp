@@ -250,17 +250,19 @@ struct Memory {  // freed when it goes out of scope
 
 // ---- The plan
 
-// Tiles small enough for the cache that their work is bound by: a backward tile lives in the first
-// level. Forward, several tiles cost a second sweep, and one tile of any length streams from the
-// second level or the third; that is the better of the two for up to 16384 positions.
-constexpr int BACKWARD_TILE = 32, LONG_BACKWARD_TILE = 64, FORWARD_TILE = 512;
-constexpr int CHUNK = 1024, WHOLE_FORWARD = 16384, SHORT_BACKWARD = 8192;
+// Several tiles cost a first sweep, one tile does not. Forward, one tile of any length streams from
+// the second level of the cache or the third, which is better than several for up to 16384 positions.
+// A backward tile should live in the first level; over long sequences, where carries no longer fit
+// into the second level, fewer and larger tiles are better.
+constexpr int WHOLE_FORWARD = 16384, FORWARD_TILE = 512;
+constexpr int WHOLE_BACKWARD = 112, BACKWARD_TILE = 32, MANY = 8192, MANY_BACKWARD_TILE = 64;
+constexpr int CHUNK = 1024;
 
 int chosen_tile(const Problem& p, bool backward) {
   if (p.tile > 0) return p.tile < p.length ? (int)p.tile : (int)p.length;
-  if (!backward) return p.length <= WHOLE_FORWARD ? (int)p.length : FORWARD_TILE;
-  const int tile = p.length <= SHORT_BACKWARD ? BACKWARD_TILE : LONG_BACKWARD_TILE;
-  return p.length < tile ? (int)p.length : tile;
+  if (p.length <= (backward ? WHOLE_BACKWARD : WHOLE_FORWARD)) return (int)p.length;
+  if (!backward) return FORWARD_TILE;
+  return p.length <= MANY ? BACKWARD_TILE : MANY_BACKWARD_TILE;
 }
 
 int64_t plan_bytes(const Problem& p) {
