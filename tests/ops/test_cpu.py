@@ -26,6 +26,7 @@ from scan_cases import (
 from torch import Tensor
 
 from pamm import native
+from pamm.bench.problems import SHAPES, make_problem
 from pamm.model.scan_order import ORDERS, make_orders
 from pamm.ops import cpu
 
@@ -97,6 +98,14 @@ def of_a_model(sizes: tuple[int, int, int, int], map_size: tuple[int, int]) -> t
 def test_equals_float64_at_the_sizes_of_a_model(sizes, map_size, instruction_set):
     arguments, orders, expected = of_a_model(sizes, map_size)
     assert_close(outcome(arguments, orders), expected)
+
+
+@pytest.mark.parametrize("name", ["S1", "S2", "S3"])
+def test_equals_float64_at_the_sizes_of_the_benchmark(name):
+    problem = make_problem(SHAPES[name], "cpu")
+    arguments = dict(zip(NAMES, problem.tensors, strict=True))
+    got = outcome(arguments, problem.orders, grad_y=problem.grad_y)
+    assert_close(got, exact(arguments, problem.orders, grad_y=problem.grad_y))
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
