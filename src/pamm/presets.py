@@ -39,9 +39,9 @@ def synthetic_tiny() -> Preset:
     return Preset(
         summary="six tasks on rendered rooms, from scratch on a CPU: what `make demo` trains",
         hardware="2 CPU cores",
-        time="8.5 minutes",
+        time="8 minutes",
         expected=(
-            "mIoU 0.461, parts mIoU 0.398, maxF 0.632, mErr 15.56 degrees, odsF 0.643, RMSE 0.525 m"
+            "mIoU 0.463, parts mIoU 0.384, maxF 0.606, mErr 15.46 degrees, odsF 0.641, RMSE 0.524 m"
         ),
         experiment=Experiment(
             model=ModelConfig(
