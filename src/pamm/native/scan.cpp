@@ -52,7 +52,7 @@ struct Block {
 struct Run {
   int direction, count;
   int64_t id;             // number in the order of the visits, over all directions
-  bool first, last;       // of its direction
+  bool last;              // of its direction
   const int32_t* offset;  // ranks visited, counted from the tile's beginning
 };
 
@@ -292,7 +292,7 @@ void find_runs(const Problem& p, Plan& plan) {
         if (pass == 0)
           plan.tile_runs[tile + 1]++;
         else
-          plan.run[plan.tile_runs[tile]++] = {k, end - i, id, i == 0, end == L, offset + i};
+          plan.run[plan.tile_runs[tile]++] = {k, end - i, id, end == L, offset + i};
         id++;
       }
     }
