@@ -3,7 +3,7 @@ import io
 import pytest
 
 from pamm import progress as module
-from pamm.progress import progress
+from pamm.progress import ProgressLine, progress
 
 
 class Terminal(io.StringIO):
@@ -47,3 +47,12 @@ def test_a_very_long_job_is_not_silent_for_long(monkeypatch) -> None:
     stream = io.StringIO()
     list(progress(range(1000), stream=stream))
     assert 50 < stream.getvalue().count("\n") < 200
+
+
+def test_items_of_unknown_number_are_named_as_they_begin() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(None, label="measurement", stream=stream)
+    line.step("cpu")
+    line.step("reference")
+    line.close()
+    assert stream.getvalue() == "measurement 2, 0:00 so far  reference\n"

@@ -67,6 +67,10 @@ class ProgressLine:
         if waited >= (TERMINAL_SECONDS if self.live else PLAIN_SECONDS if far else SLOW_SECONDS):
             self._show()
 
+    def step(self, note: str = "") -> None:
+        """Say that one more item begins; `note` says which."""
+        self.update(self.done + 1, note)
+
     def close(self) -> None:
         """Show the last state and end the line."""
         if self.done > self.shown:

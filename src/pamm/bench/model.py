@@ -4,7 +4,6 @@ The weights are random, and nothing is fetched: the time does not depend on them
 same for all backends, which take turns.
 """
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -60,16 +59,12 @@ def bench_model(
     names = scan_backends(settings.device, backends)
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
-    line, count = ProgressLine(None, label="measurement"), itertools.count()
-
-    def report(note: str) -> None:
-        line.update(next(count), note)
-
+    line = ProgressLine(None, label="measurement")
     results: list[Result] = []
     keep_freed_memory()
     for part in (INFERENCE, TRAINING) if train else (INFERENCE,):
         for name, model in models.items():
-            results += measure_model(name, model, part, precision, names, settings, report)
+            results += measure_model(name, model, part, precision, names, settings, line.step)
     line.close()
     tables = [
         model_table(name, model, [r for r in results if r.case == name])

@@ -1,7 +1,6 @@
 """`pamm bench scan`: every implementation of the multi-directional scan on the same problems."""
 
 import ctypes
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,16 +56,12 @@ def bench_scan(
             raise PammError(unknown("shape", name, SHAPES))
     out.parent.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(settings.threads)
-    line, count = ProgressLine(None, label="measurement"), itertools.count()
-
-    def report(note: str) -> None:
-        line.update(next(count), note)
-
+    line = ProgressLine(None, label="measurement")
     results: list[Result] = []
     tables: list[Table] = []
     rates = [peak_fma_per_second(settings.device)]
     for name in shapes:
-        results += measure_shape(name, SHAPES[name], scans, settings, report)
+        results += measure_shape(name, SHAPES[name], scans, settings, line.step)
         rates.append(peak_fma_per_second(settings.device))
     peak = max(filter(None, rates), default=None)
     total = peak and peak * settings.threads
@@ -74,7 +69,7 @@ def bench_scan(
         tables += shape_tables(name, results, total)
     picture = ""
     if growth:
-        found = measure_growth(scans, settings, report)
+        found = measure_growth(scans, settings, line.step)
         tables += growth_tables(found)
         floors = {part: 1e9 * n / total for part, n in VECTOR_OPERATIONS.items()} if total else {}
         draw_growth(found, out.with_suffix(".png"), floors)
