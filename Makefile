@@ -16,7 +16,7 @@ help:
 	@echo "make native     compile the scan in this checkout"
 	@echo "make demo       train a small model on rendered rooms, evaluate it, predict on a photograph"
 	@echo "make test       the test suite"
-	@echo "make sanitize   the compiled scan's tests under the checks of memory and of undefined behaviour"
+	@echo "make sanitize   the compiled library's tests under the checks of memory and of undefined behaviour"
 	@echo "make check      what CI runs: lint, types, imports, tests"
 	@echo "make bench      measure, side by side with what was replaced"
 	@echo "make format     let ruff format and fix"
@@ -52,7 +52,7 @@ demo: $(INSTALLED) $(NATIVE)
 test: $(INSTALLED) $(NATIVE)
 	$(BIN)/python -m pytest -q
 
-# The scan is built with GCC's checks in a folder of its own. Python itself is built without them, so
+# The library is built with GCC's checks in a folder of its own. Python itself is built without them, so
 # their runtime, and that of C++, come before everything else; what Python leaks is its own affair.
 CHECKS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
@@ -64,7 +64,7 @@ sanitize: $(INSTALLED)
 	export LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)"; \
 	export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH="$$folder/src"; \
 	$(BIN)/python -c 'import sys; from pamm import native; sys.exit(native.problem() or 0)'; \
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/ops/test_cpu.py
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/ops/test_cpu.py tests/metrics/test_boundary.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Compiles the scan; everything else about the package is in pyproject.toml.
+"""Compiles the scan and the boundary evaluation; everything else is in pyproject.toml.
 
 The result is a plain shared library, pamm/native/_native.so, that knows neither Python's nor
 PyTorch's ABI; `pamm.native` loads it. It is optional: without a C++ compiler, or where the compiler
@@ -40,7 +40,7 @@ def compiler() -> list[str]:
     )
 
 
-def compile_library(source: Path, target: Path) -> None:
+def compile_library(sources: list[Path], target: Path) -> None:
     """Compile with OpenMP, or else without; the target appears whole or not at all.
 
     Raises:
@@ -51,26 +51,30 @@ def compile_library(source: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="_native.") as folder:
         library = Path(folder) / target.name
         try:
-            compile_and_link(command, source, library, openmp=["-fopenmp"])
+            compile_and_link(command, sources, library, openmp=["-fopenmp"])
         except BuildError:
-            compile_and_link(command, source, library, openmp=[])
+            compile_and_link(command, sources, library, openmp=[])
         os.replace(library, target)
 
 
-def compile_and_link(command: list[str], source: Path, library: Path, openmp: list[str]) -> None:
+def compile_and_link(
+    command: list[str], sources: list[Path], library: Path, openmp: list[str]
+) -> None:
     """One attempt.
 
     On Linux, GCC's OpenMP runtime is left out of the link: `pamm.native` gives the library the one
     that PyTorch uses, so that the process has one pool of threads. Code by Clang calls the runtime
     of LLVM, by names that begin with __kmpc, and is linked with it.
     """
-    flags, code = shlex.split(os.environ.get("CXXFLAGS", "")), library.with_suffix(".o")
-    run([*command, *FLAGS, *openmp, *flags, "-c", str(source), "-o", str(code)])
+    flags, codes = shlex.split(os.environ.get("CXXFLAGS", "")), []
+    for source in sources:
+        codes.append(library.with_name(source.stem + ".o"))
+        run([*command, *FLAGS, *openmp, *flags, "-c", str(source), "-o", str(codes[-1])])
     link = ["-shared"]
     if sys.platform == "linux":
         link.append("-Wl,--as-needed")
-        openmp = openmp if b"__kmpc_" in code.read_bytes() else []
-    run([*command, *link, *openmp, *flags, str(code), "-o", str(library)])
+        openmp = openmp if any(b"__kmpc_" in code.read_bytes() for code in codes) else []
+    run([*command, *link, *openmp, *flags, *map(str, codes), "-o", str(library)])
 
 
 def run(command: list[str]) -> None:
@@ -86,7 +90,7 @@ def run(command: list[str]) -> None:
         raise BuildError(f"{command[0]} fails: {reason}")
 
 
-class BuildScan(build_ext):
+class BuildLibrary(build_ext):
     """Compiles by the compiler's own command line, for the flags of Python's extensions are not
     ours, and goes on without a library."""
 
@@ -99,14 +103,14 @@ class BuildScan(build_ext):
         note = target.with_suffix(".txt")
         note.unlink(missing_ok=True)
         try:
-            compile_library(Path(extension.sources[0]), target)
+            compile_library([Path(source) for source in extension.sources], target)
         except BuildError as error:
             target.unlink(missing_ok=True)  # of an earlier build
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(str(error), "utf-8")
             print(
-                f"the compiled scan is left out ({error}): with g++ or clang installed, build "
-                "again; until then the slower PyTorch form is used",
+                f"the compiled part is left out ({error}): with g++ or clang installed, build "
+                "again; until then slower forms in Python are used",
                 file=sys.stderr,
             )
 
@@ -124,6 +128,10 @@ class PlainWheel(bdist_wheel):
 
 
 setup(
-    ext_modules=[Extension("pamm.native._native", ["src/pamm/native/scan.cpp"])],
-    cmdclass={"build_ext": BuildScan, "bdist_wheel": PlainWheel},
+    ext_modules=[
+        Extension(
+            "pamm.native._native", ["src/pamm/native/scan.cpp", "src/pamm/native/boundary.cpp"]
+        )
+    ],
+    cmdclass={"build_ext": BuildLibrary, "bdist_wheel": PlainWheel},
 )

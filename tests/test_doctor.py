@@ -27,7 +27,7 @@ def test_what_is_there():
     for name in available_backends():
         assert rows[f"scan: {name}"] == "available"
     if native.library():
-        assert rows["compiled scan"] == str(native.PATH)
+        assert rows["compiled library"] == str(native.PATH)
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -36,7 +36,7 @@ def test_without_a_library(broken, tmp_path, monkeypatch):
     if broken:
         native.PATH.write_text("no library")
     rows = dict(doctor.rows())
-    assert rows["compiled scan"] == "none"
+    assert rows["compiled library"] == "none"
     assert rows["scan: cpu"] == f"not available: {native.problem()}"
     assert rows["auto on a CPU"] == "reference"
 

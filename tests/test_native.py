@@ -1,4 +1,4 @@
-"""The compiled scan is built for any Python, or left out; what cannot be used is explained."""
+"""The compiled library is built for any Python, or left out; what cannot be used is explained."""
 
 import json
 import os
@@ -119,13 +119,13 @@ def test_without_a_compiler_the_build_goes_on(project, tmp_path, load):
     (tmp_path / "empty").mkdir()
     said = setup(project, "bdist_wheel", "--dist-dir", str(tmp_path), PATH=str(tmp_path / "empty"))
     (line,) = (line for line in said.splitlines() if "compile" in line)
-    assert line.startswith("the compiled scan is left out (no C++ compiler was found): with g++")
+    assert line.startswith("the compiled part is left out (no C++ compiler was found): with g++")
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     library, problem = load(tmp_path / "site" / "pamm" / "native" / "_native.so")
     assert library is None
-    assert problem.startswith("the compiled scan is missing (no C++ compiler was found): with g++")
+    assert problem.startswith("the compiled part is missing (no C++ compiler was found): with g++")
 
 
 @pytest.mark.parametrize(

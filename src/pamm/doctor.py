@@ -84,13 +84,13 @@ def gpus() -> list[str]:
 def _library_rows() -> list[tuple[str, str]]:
     library = native.library()
     if library is None:
-        return [("compiled scan", "none")]
+        return [("compiled library", "none")]
     first, *others = library.pamm_instruction_sets().decode().split()
     return [
-        ("compiled scan", str(native.PATH)),
+        ("compiled library", str(native.PATH)),
         ("compiled by", library.pamm_compiler().decode()),
         ("instruction set", f"{first}; also there: {', '.join(others)}" if others else first),
-        ("OpenMP", native.openmp() or "no: the compiled scan uses one thread"),
+        ("OpenMP", native.openmp() or "no: the scan uses one thread"),
     ]
 
 

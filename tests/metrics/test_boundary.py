@@ -1,5 +1,6 @@
 """BoundaryF and its parts: hand-computed lines, scikit-image's thinning, brute-force matching."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,13 +8,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.signal import convolve2d
 from skimage.morphology import thin
 
-from pamm.metrics import BoundaryF
-from pamm.metrics.boundary_f import THRESHOLDS, average_precision, best_index, image_counts
-from pamm.metrics.boundary_matching import boundary_counts, match_boundaries
+from pamm import native
+from pamm.metrics import BoundaryF, boundary_matching, boundary_native
+from pamm.metrics.boundary_f import (
+    THRESHOLDS,
+    average_precision,
+    best_index,
+    f_measure,
+    image_counts,
+)
+from pamm.metrics.boundary_matching import Counts
 from pamm.metrics.edges import (
     edge_nms,
     normal_angle,
@@ -24,6 +33,20 @@ from pamm.metrics.edges import (
 
 SEEDS = st.integers(0, 2**31)
 SIDES = st.integers(1, 14)
+HALF = np.array([0.5])
+needs_library = pytest.mark.skipif(native.library() is None, reason=native.problem())
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(boundary_matching, id="plain"),
+        pytest.param(boundary_native, id="compiled", marks=needs_library),
+    ],
+    scope="module",
+)
+def form(request):
+    """The module whose `boundary_counts` is tested."""
+    return request.param
 
 
 def _smooth_noise(rng, height, width):
@@ -36,6 +59,11 @@ def _score(metric, prediction, target):
         torch.as_tensor(prediction).double()[None, None], torch.as_tensor(target).long()[None, None]
     )
     return metric.compute()
+
+
+def _counts(matched, predicted):
+    matched = np.array(matched)
+    return Counts(matched, np.array(predicted), matched)
 
 
 # --- the steps
@@ -126,67 +154,138 @@ def _largest_matching(prediction, target, max_distance):
     st.floats(0, 0.7),
     st.floats(0, 0.7),
 )
-def test_matching_is_the_largest(seed, height, width, distance, dense, denser):
+def test_matching_is_the_largest(form, seed, height, width, distance, dense, denser):
     rng = np.random.default_rng(seed)
-    prediction = rng.random((height, width)) < dense
+    prediction = thin(rng.random((height, width)) < dense)
     target = rng.random((height, width)) < denser
-    first, second = match_boundaries(prediction, target, distance)
-    assert not (first & ~prediction).any()
-    assert not (second & ~target).any()
+    counts = form.boundary_counts(
+        prediction.astype(float), target[None], thresholds=HALF, max_distance=distance
+    )
     expected = _largest_matching(prediction, target, distance)
-    assert first.sum() == second.sum() == expected
-    # The covered pixels can be matched with each other, one to one.
-    assert _largest_matching(first, second, distance) == expected
+    assert counts.matched[0] == counts.recalled[0] == expected
+    assert counts.predicted[0] == prediction.sum()
 
 
-def test_a_thick_prediction_is_matched_once():
-    prediction, target = np.zeros((9, 20), bool), np.zeros((9, 20), bool)
-    prediction[3:6], target[4] = True, True
-    first, second = match_boundaries(prediction, target, 2)
-    assert first.sum() == second.sum() == 20
-
-
-def test_dense_maps_are_matched_at_a_wide_distance():
+def test_dense_maps_are_matched_at_a_wide_distance(form):
     rng = np.random.default_rng(1)
-    prediction, target = rng.random((60, 60)) < 0.4, rng.random((60, 60)) < 0.4
-    first, second = match_boundaries(prediction, target, 6)
-    assert first.sum() == second.sum() > 0.95 * min(prediction.sum(), target.sum())
+    prediction, target = thin(rng.random((60, 60)) < 0.4), rng.random((60, 60)) < 0.4
+    counts = form.boundary_counts(
+        prediction.astype(float), target[None], thresholds=HALF, max_distance=6
+    )
+    assert counts.matched[0] > 0.95 * min(prediction.sum(), target.sum())
 
 
 @settings(max_examples=25, deadline=None)
 @given(SEEDS, st.integers(3, 14), st.integers(3, 14), st.floats(0, 2.5))
-def test_counts_equal_each_threshold_by_itself(seed, height, width, distance):
+def test_counts_equal_each_threshold_by_itself(form, seed, height, width, distance):
     rng = np.random.default_rng(seed)
     edges = np.round(_smooth_noise(rng, height, width), 1)  # many values equal to a threshold
     target = rng.random((height, width)) < 0.2
     thresholds = np.array(THRESHOLDS)[::7]
-    matched, predicted = boundary_counts(
-        edges, target, thresholds=thresholds, max_distance=distance
-    )
+    counts = form.boundary_counts(edges, target[None], thresholds=thresholds, max_distance=distance)
     for k, threshold in enumerate(thresholds):
         line = thin(edges > threshold)
-        assert predicted[k] == line.sum()
-        assert matched[k] == _largest_matching(line, target, distance)
+        assert counts.predicted[k] == line.sum()
+        assert counts.matched[k] == _largest_matching(line, target, distance)
+
+
+def _cheapest_matchings(prediction, target, max_distance):
+    """By trying all: the sets of predicted pixels that the cheapest largest matchings cover."""
+    pixels, targets = np.argwhere(prediction).tolist(), np.argwhere(target).tolist()
+    best, covers = (0, 0.0), {frozenset()}
+    for count in range(1, min(len(pixels), len(targets)) + 1):
+        for some in itertools.combinations(range(len(pixels)), count):
+            for partners in itertools.permutations(targets, count):
+                lengths = [math.dist(pixels[i], t) for i, t in zip(some, partners, strict=True)]
+                if max(lengths) > max_distance:
+                    continue
+                key = (-count, sum(round(100 * length) for length in lengths))
+                if key < best:
+                    best, covers = key, set()
+                if key == best:
+                    covers.add(frozenset(some))
+    return covers
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.sampled_from([1, 1.5, 2.3, 4]))
+def test_with_several_truths_the_matchings_are_the_cheapest(form, seed, distance):
+    rng = np.random.default_rng(seed)
+    prediction = np.zeros((6, 7), bool)
+    prediction[rng.integers(0, 3, 5) * 2, rng.integers(0, 4, 5) * 2] = True  # no two are neighbours
+    truths = np.zeros((2, 6, 7), bool)
+    for truth in truths:
+        truth[rng.integers(0, 6, 4), rng.integers(0, 7, 4)] = True
+    counts = form.boundary_counts(
+        prediction.astype(float), truths, thresholds=HALF, max_distance=distance
+    )
+    covers = [_cheapest_matchings(prediction, truth, distance) for truth in truths]
+    # Equally cheap matchings may cover different pixels, so there may be several right answers.
+    assert counts.matched[0] in {len(a | b) for a in covers[0] for b in covers[1]}
+    assert counts.recalled[0] == sum(len(next(iter(sets))) for sets in covers)
+    assert counts.predicted[0] == prediction.sum()
+
+
+def test_pixels_between_two_truths_go_to_the_nearer_one(form):
+    # Two predicted lines, and two people who each saw only one of them: both lines are right.
+    prediction, truths = np.zeros((12, 30)), np.zeros((2, 12, 30), bool)
+    prediction[4], prediction[8] = 0.9, 0.6
+    truths[0, 5], truths[1, 7] = True, True
+    counts = form.boundary_counts(
+        prediction, truths, thresholds=np.array([0.5, 0.7]), max_distance=3.5
+    )
+    assert counts.predicted.tolist() == [60, 30]
+    assert counts.matched.tolist() == [60, 30]
+    assert counts.recalled.tolist() == [60, 60]
+
+
+@needs_library
+@settings(max_examples=60, deadline=None)
+@given(SEEDS, st.integers(1, 40), st.integers(1, 40))
+def test_the_compiled_ridges_are_the_plain_ones(seed, height, width):
+    image = _smooth_noise(np.random.default_rng(seed), height, width)
+    assert np.array_equal(boundary_native.edge_nms(image), edge_nms(image))
+
+
+@needs_library
+@pytest.mark.parametrize("size", [(96, 128), (61, 203), (425, 560)])
+def test_the_compiled_counts_are_the_plain_ones(size):
+    rng = np.random.default_rng(size[0])
+    classes = np.argmax(ndimage.gaussian_filter(rng.random((8, *size)), (0, 9, 9)), axis=0)
+    truth = thin(ndimage.laplace(classes, mode="mirror") != 0)
+    texture = np.clip(5 * ndimage.gaussian_filter(rng.random(size) - 0.5, 1.5), 0, 1)
+    near = ndimage.gaussian_filter(np.roll(truth, 2, axis=(0, 1)).astype(float), 1.5)
+    edges = edge_nms(np.clip(near / near.max() * rng.random() + 0.5 * texture, 0, 1))
+    given = {"thresholds": np.array(THRESHOLDS), "max_distance": 0.011 * math.hypot(*size)}
+    plain = boundary_matching.boundary_counts(edges, truth[None], **given)
+    compiled = boundary_native.boundary_counts(edges, truth[None], **given)
+    for name in Counts._fields:
+        assert np.array_equal(getattr(plain, name), getattr(compiled, name)), name
+    assert 0 < plain.matched[30] < plain.predicted[30]
+    # The cheapest matching, which the original tool looks for, has as many pairs.
+    twice = boundary_native.boundary_counts(edges, np.stack([truth, truth]), **given)
+    assert np.array_equal(twice.recalled, 2 * plain.matched)
+    assert np.array_equal(twice.matched, plain.matched)
 
 
 # --- scores by hand
 
 
-def _shifted_line(shift, max_dist):
+def _shifted_line(form, shift, max_dist):
     target = np.zeros((40, 60), bool)
     target[:, 25] = True
     line = np.zeros((40, 60))
     line[:, 25 + shift] = 1
-    matched, predicted = boundary_counts(
-        line, target, thresholds=np.array([0.5]), max_distance=max_dist * math.hypot(40, 60)
+    counts = form.boundary_counts(
+        line, target[None], thresholds=HALF, max_distance=max_dist * math.hypot(40, 60)
     )
-    return 2 * matched[0] / (predicted[0] + target.sum())
+    return f_measure(counts, int(target.sum()))[0]
 
 
 @pytest.mark.parametrize("shift", range(7))
-def test_a_shifted_line_counts_up_to_max_dist(shift):
+def test_a_shifted_line_counts_up_to_max_dist(form, shift):
     max_dist = 3 / math.hypot(40, 60)
-    assert _shifted_line(shift, max_dist * 1.001) == (1 if shift <= 3 else 0)
+    assert _shifted_line(form, shift, max_dist * 1.001) == (1 if shift <= 3 else 0)
 
 
 @pytest.mark.parametrize(("shift", "expected"), [(0, 1), (1, 1), (2, 1), (3, 0), (5, 0)])
@@ -205,12 +304,12 @@ def test_a_blurred_line_is_found_in_its_middle(horizontal):
     prediction = triangle_smooth(target, 3)
     if horizontal:
         target, prediction = target.T, prediction.T
-    matched, predicted, actual = image_counts(
-        prediction, target > 0, target >= 0, max_dist=0, thresholds=np.array([0.05])
+    counts, actual = image_counts(
+        prediction, target[None] > 0, target >= 0, max_dist=0, thresholds=np.array([0.05])
     )
     # The ends fade out near the image border; what is left is the middle line and nothing else.
-    assert matched[0] == predicted[0]
-    assert actual - 4 <= predicted[0] <= actual
+    assert counts.matched[0] == counts.predicted[0]
+    assert actual - 4 <= counts.predicted[0] <= actual
 
 
 def test_a_perfect_prediction_scores_about_1_and_values_do_not_matter_for_ods():
@@ -266,15 +365,17 @@ def test_padding_changes_nothing():
 def test_ods_ois_and_ap_from_counts():
     metric = BoundaryF(0.01, thresholds=(0.2, 0.8))
     # Image 1 is best at 0.2, image 2 at 0.8; 10 boundary pixels each.
-    counts = [(np.array([9, 3]), np.array([10, 3])), (np.array([9, 8]), np.array([40, 8]))]
-    best = [best_index(m, p, 10) for m, p in counts]
+    counts = [_counts([9, 3], [10, 3]), _counts([9, 8], [40, 8])]
+    best = [best_index(c, 10) for c in counts]
     assert best == [0, 1]
     metric.load_state(
         {
             "matched": torch.tensor([18, 11]),
             "predicted": torch.tensor([50, 11]),
+            "recalled": torch.tensor([18, 11]),
             "best_matched": torch.tensor(17),
             "best_predicted": torch.tensor(18),
+            "best_recalled": torch.tensor(17),
             "actual": torch.tensor(20),
             "images": torch.tensor(2),
         }
@@ -287,11 +388,40 @@ def test_ods_ois_and_ap_from_counts():
     grid = np.arange(55, 91) / 100
     line = 1 + (grid - 0.55) / 0.35 * (0.36 - 1)
     assert scores["AP"] == pytest.approx(line.sum() / 100)
+    curve = metric.curve()
+    assert curve["threshold"].tolist() == [0.2, 0.8]
+    assert curve["precision"] == pytest.approx([18 / 50, 1])
+    assert curve["recall"] == pytest.approx([18 / 20, 11 / 20])
+    assert curve["F"][1] == pytest.approx(scores["odsF"])
+
+
+def test_several_people_mark_an_image():
+    # Of two predicted lines one person saw both, two saw one: P = 1, R = 1.
+    prediction = torch.zeros(1, 1, 60, 80, dtype=torch.float64)
+    truths = torch.zeros(1, 3, 60, 80, dtype=torch.int64)
+    prediction[..., 10:50, [20, 60]] = 0.9
+    truths[:, 0, 10:50, [20, 60]] = 1
+    truths[:, 1:, 10:50, 20] = 1
+    metric = BoundaryF(0.02)
+    metric.update(prediction, truths)
+    assert metric.compute()["odsF"] == pytest.approx(1, abs=0.02)
+    # With the person alone who saw one line, half of the prediction is wrong.
+    single = BoundaryF(0.02)
+    single.update(prediction, truths[:, 1:2])
+    assert single.compute()["odsF"] == pytest.approx(2 / 3, abs=0.02)
+
+
+def test_without_the_library_the_scores_are_the_same(monkeypatch):
+    rng = np.random.default_rng(8)
+    prediction, target = _smooth_noise(rng, 70, 50), rng.random((70, 50)) < 0.1
+    expected = _score(BoundaryF(0.02), prediction, target)
+    monkeypatch.setattr(native, "library", lambda: None)
+    assert _score(BoundaryF(0.02), prediction, target) == expected
 
 
 def test_average_precision_stays_within_1():
-    matched = np.arange(0, 101)
-    assert average_precision(matched, matched, 100) <= 1
+    counts = _counts(range(101), range(101))
+    assert average_precision(counts, 100) <= 1
 
 
 def test_thresholds_are_the_published_101():

@@ -1,34 +1,49 @@
 """F-measure of boundary detection: ODS, OIS and AP, with no MATLAB."""
 
+import os
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.metrics.base import Metric, State, check_binary, check_pair, check_probability
-from pamm.metrics.boundary_matching import Ints, boundary_counts
-from pamm.metrics.edges import Bools, Floats, edge_nms
+from pamm import native
+from pamm.metrics import boundary_matching, boundary_native, edges
+from pamm.metrics.base import Metric, State, check_binary, check_probability
+from pamm.metrics.boundary_matching import Counts, Ints
+from pamm.metrics.edges import Bools, Floats
 
 THRESHOLDS = (0.001, *(i / 100 for i in range(1, 100)), 0.999)
 
 
 class BoundaryF(Metric):
-    """Prediction: probability (B,1,H,W) in 0..1. Target: (B,1,H,W), 0, 1 or ignore_index.
+    """Prediction: probability (B,1,H,W) in 0..1. Target: (B,A,H,W), 0, 1 or ignore_index.
+
+    A is the number of people who marked the boundaries of an image, mostly 1.
 
     Each prediction is smoothed, non-maximum-suppressed along the estimated normal, cut strictly
-    above each threshold, thinned, and matched one to one with the target's boundary pixels within
-    max_dist of the image diagonal (0.0075 for PASCAL-Context, 0.011 for NYUD-v2). The target is
-    used as given: its lines should be one pixel wide. Sources: see `pamm.metrics.edges` and
-    `pamm.metrics.boundary_matching`.
+    above each threshold, thinned, and matched one to one with each target's boundary pixels within
+    max_dist of the image diagonal (0.0075 for PASCAL-Context, 0.011 for NYUD-v2). Precision is the
+    share of predicted pixels with a partner in at least one target, recall the share of the pixels
+    of all targets that have one. Targets are used as given: their lines should be one pixel wide.
+    Sources: see `pamm.metrics.edges` and `pamm.metrics.boundary_matching`.
 
     Ignored pixels take no part: an image is first cropped to the bounding box of its valid pixels
     (so padding changes nothing, not even the diagonal); in what remains, predictions at ignored
-    pixels are taken as 0 and boundaries found there are dropped. An image with no valid pixel is
-    skipped.
+    pixels are taken as 0 and boundaries found there are dropped. A pixel is ignored where all
+    targets say so. An image with no valid pixel is skipped.
 
     `compute` gives, as fractions in 0..1: odsF, the F-measure at the threshold that is best for
     the data set as a whole (odsThreshold); oisF, with the best threshold of each image; AP, the
     area under the precision-recall curve. Where there is no boundary and none was predicted, F
     is 0.
+
+    Images are counted in threads beside the caller, as many as PyTorch uses, so that a network on
+    a GPU need not wait; whatever asks for the state waits for them.
     """
 
     def __init__(
@@ -48,47 +63,76 @@ class BoundaryF(Metric):
         self.max_dist = max_dist
         self.ignore_index = ignore_index
         self.thresholds = np.array(thresholds, dtype=np.float64)
+        self._begun: deque[Future[State]] = deque()
         super().__init__()
 
     def _empty_state(self) -> State:
         per_threshold = torch.zeros(len(self.thresholds), dtype=torch.int64)
         single = torch.zeros((), dtype=torch.int64)
         return {
-            "matched": per_threshold.clone(),
-            "predicted": per_threshold.clone(),
-            "best_matched": single.clone(),  # best: at the best threshold of each image
-            "best_predicted": single.clone(),
+            **{name: per_threshold.clone() for name in Counts._fields},
+            **{f"best_{name}": single.clone() for name in Counts._fields},  # of each image's best
             "actual": single.clone(),
             "images": single.clone(),
         }
 
     def _measure(self, prediction: Tensor, target: Tensor) -> State:
-        check_pair(prediction, target, channels=1)
+        """Check the arguments at once and begin with the images; what earlier ones have given."""
+        images = self._images(prediction, target)
+        workers = torch.get_num_threads()
+        for image in images:
+            self._begun.append(_pool(os.getpid(), workers).submit(self._count, *image))
+        return self._results(leave=2 * workers)  # enough in memory to keep the threads busy
+
+    def _images(self, prediction: Tensor, target: Tensor) -> list[tuple[Floats, Bools, Bools]]:
+        """The images of a batch with any valid pixel: probability, truths (A,H,W) and valid."""
+        _check(prediction, target)
         check_binary(target, ignore_index=self.ignore_index)
-        total = self._empty_state()
-        for probability, truth in zip(prediction[:, 0], target[:, 0], strict=True):
-            truth_HW = truth.cpu()
-            valid = (truth_HW != self.ignore_index).numpy()
+        images = []
+        for probability, truths in zip(prediction[:, 0], target, strict=True):
+            truths_AHW = truths.cpu()
+            valid = (truths_AHW != self.ignore_index).any(0)
             if not valid.any():
                 continue
-            # .cpu() before .double(): not every device has double precision
-            values = probability.detach().cpu().double()
-            check_probability(values[torch.from_numpy(valid)])
-            matched, predicted, actual = image_counts(
-                values.numpy(),
-                (truth_HW == 1).numpy(),
-                valid,
-                max_dist=self.max_dist,
-                thresholds=self.thresholds,
-            )
-            best = best_index(matched, predicted, actual)
-            total["matched"] += torch.from_numpy(matched)
-            total["predicted"] += torch.from_numpy(predicted)
-            total["best_matched"] += int(matched[best])
-            total["best_predicted"] += int(predicted[best])
-            total["actual"] += actual
-            total["images"] += 1
+            # .cpu() first: not every device has double precision. A copy, as it is read later.
+            values = probability.detach().cpu().to(torch.float64, copy=True)
+            check_probability(values[valid])
+            images.append((values.numpy(), (truths_AHW == 1).numpy(), valid.numpy()))
+        return images
+
+    def _count(self, probability: Floats, truths: Bools, valid: Bools) -> State:
+        """What one image adds to the state."""
+        counts, actual = image_counts(
+            probability, truths, valid, max_dist=self.max_dist, thresholds=self.thresholds
+        )
+        best = best_index(counts, actual)
+        return {
+            **{name: torch.from_numpy(value) for name, value in counts._asdict().items()},
+            **{f"best_{n}": torch.tensor(int(v[best])) for n, v in counts._asdict().items()},
+            "actual": torch.tensor(actual),
+            "images": torch.tensor(1),
+        }
+
+    def _results(self, *, leave: int) -> State:
+        """What the oldest images add to the state, all but the newest so many."""
+        total = self._empty_state()
+        while len(self._begun) > leave:
+            for name, value in self._begun.popleft().result().items():
+                total[name] += value
         return total
+
+    def reset(self) -> None:
+        self._begun.clear()
+        super().reset()
+
+    def state(self) -> State:
+        for name, value in self._results(leave=0).items():
+            self._state[name] += value
+        return super().state()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        super().load_state(state)
+        self._begun.clear()
 
     def describe(self) -> dict[str, str | float]:
         return {
@@ -100,58 +144,107 @@ class BoundaryF(Metric):
         }
 
     def compute(self) -> dict[str, float]:
-        if not int(self._state["images"]):
+        state = self.state()
+        if not int(state["images"]):
             return dict.fromkeys(("odsF", "odsThreshold", "oisF", "AP"), float("nan"))
-        state = {name: value.numpy() for name, value in self._state.items()}
-        matched, predicted, actual = state["matched"], state["predicted"], int(state["actual"])
-        best = best_index(matched, predicted, actual)
+        counts, actual = _counts(state), int(state["actual"])
+        best = best_index(counts, actual)
         return {
-            "odsF": float(f_measure(matched, predicted, actual)[best]),
+            "odsF": float(f_measure(counts, actual)[best]),
             "odsThreshold": float(self.thresholds[best]),
-            "oisF": float(f_measure(state["best_matched"], state["best_predicted"], actual)),
-            "AP": average_precision(matched, predicted, actual),
+            "oisF": float(f_measure(_counts(state, "best_"), actual)),
+            "AP": average_precision(counts, actual),
+        }
+
+    def curve(self) -> dict[str, Floats]:
+        """Threshold, precision, recall and F so far, float64 (K,) each; 0/0 is 0."""
+        state = self.state()
+        counts, actual = _counts(state), int(state["actual"])
+        precision, recall = _precision_recall(counts, actual)
+        return {
+            "threshold": self.thresholds.copy(),
+            "precision": precision,
+            "recall": recall,
+            "F": f_measure(counts, actual),
         }
 
 
 def image_counts(
-    probability: Floats, boundary: Bools, valid: Bools, *, max_dist: float, thresholds: Floats
-) -> tuple[Ints, Ints, int]:
-    """The protocol for one image (H,W): matched and predicted pixels (K,), boundary pixels."""
+    probability: Floats, truths: Bools, valid: Bools, *, max_dist: float, thresholds: Floats
+) -> tuple[Counts, int]:
+    """The protocol for one image (H,W): counts at each threshold, and all true boundary pixels."""
     box = tuple(
         slice(int(hits[0]), int(hits[-1]) + 1)
         for hits in (np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0)))
     )
-    probability, boundary, valid = probability[box], boundary[box], valid[box]
-    edges = np.where(valid, edge_nms(np.where(valid, probability, 0.0)), 0.0)
-    matched, predicted = boundary_counts(
-        edges,
-        boundary,
-        thresholds=thresholds,
-        max_distance=max_dist * float(np.hypot(*valid.shape)),
+    probability, truths, valid = probability[box], truths[:, *box], valid[box]
+    # Python's type checker knows no modules as values with the same functions.
+    steps: tuple[Any, Any] = (
+        (boundary_native.edge_nms, boundary_native.boundary_counts)
+        if native.library()
+        else (edges.edge_nms, boundary_matching.boundary_counts)
     )
-    return matched, predicted, int(np.count_nonzero(boundary))
+    edge_nms, boundary_counts = steps
+    ridges = np.where(valid, edge_nms(np.where(valid, probability, 0.0)), 0.0)
+    max_distance = max_dist * float(np.hypot(*valid.shape))
+    counts = boundary_counts(ridges, truths, thresholds=thresholds, max_distance=max_distance)
+    return counts, int(np.count_nonzero(truths))
 
 
-def f_measure(matched: Ints, predicted: Ints, actual: int) -> Floats:
-    """2 P R / (P + R) with P = matched / predicted, R = matched / actual; 0/0 is 0."""
-    result: Floats = 2 * matched / np.maximum(predicted + actual, 1)
+def f_measure(counts: Counts, actual: int | Ints) -> Floats:
+    """2 P R / (P + R) with P = matched / predicted, R = recalled / actual; 0/0 is 0."""
+    precision, recall = _precision_recall(counts, actual)
+    result: Floats = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
     return result
 
 
-def best_index(matched: Ints, predicted: Ints, actual: int) -> int:
+def best_index(counts: Counts, actual: int) -> int:
     """The threshold of the largest F; of equals the fewest predictions, then the lowest."""
-    order = np.lexsort((predicted, -f_measure(matched, predicted, actual)))
+    order = np.lexsort((counts.predicted, -f_measure(counts, actual)))
     return int(order[0])
 
 
-def average_precision(matched: Ints, predicted: Ints, actual: int) -> float:
+def average_precision(counts: Counts, actual: int) -> float:
     """Area under the precision-recall curve, as the Berkeley benchmark has it.
 
     Precision is interpolated linearly at recall 0, 0.01 .. 1 and is 0 outside the recalls that
     thresholds reach; a threshold with no prediction has precision 0. The sum of the 101 values
     over 100, at most 1.
     """
-    recall, first = np.unique(matched / max(actual, 1), return_index=True)
-    precision = (matched / np.maximum(predicted, 1))[first]
-    curve = np.interp(np.arange(101) / 100, recall, precision, left=0.0, right=0.0)
+    precision, recall = _precision_recall(counts, actual)
+    recall, first = np.unique(recall, return_index=True)
+    curve = np.interp(np.arange(101) / 100, recall, precision[first], left=0.0, right=0.0)
     return min(1.0, float(curve.sum()) / 100)
+
+
+def _precision_recall(counts: Counts, actual: int | Ints) -> tuple[Floats, Floats]:
+    return counts.matched / np.maximum(counts.predicted, 1), counts.recalled / np.maximum(actual, 1)
+
+
+def _counts(state: State, prefix: str = "") -> Counts:
+    return Counts(*(state[prefix + name].numpy() for name in Counts._fields))
+
+
+def _check(prediction: Tensor, target: Tensor) -> None:
+    """Raise unless prediction is (B,1,H,W) and target (B,A,H,W) of the same B, H and W."""
+    for name, value, wanted in (
+        ("prediction", prediction, "(B, 1, H, W)"),
+        ("target", target, "(B, annotators, H, W)"),
+    ):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}: got {type(value).__name__}, wanted a torch.Tensor {wanted}")
+        if value.ndim != 4 or value.shape[1] < 1 or (name == "prediction" and value.shape[1] > 1):
+            raise ValueError(f"{name}: got shape {tuple(value.shape)}, wanted {wanted}")
+        if value.is_complex():
+            raise TypeError(f"{name}: got {value.dtype}, wanted real numbers")
+    if prediction.shape[::2] != target.shape[::2] or prediction.shape[3] != target.shape[3]:
+        raise ValueError(
+            f"target: got shape {tuple(target.shape)}, wanted the prediction's "
+            f"{tuple(prediction.shape)}, with any number of annotators"
+        )
+
+
+@cache
+def _pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """Threads of this process; those of the process that it was forked from do not live in it."""
+    return ThreadPoolExecutor(workers, thread_name_prefix="boundary")

@@ -1,43 +1,50 @@
 """One-to-one matching of predicted and true boundary pixels, and its counts at many thresholds.
 
 D. R. Martin, C. C. Fowlkes and J. Malik, "Learning to detect natural image boundaries using local
-brightness, color, and texture cues", 2004. Where their code looks for a cheapest assignment in
-which leaving a pixel alone is very dear, this one finds an assignment of the most pixels.
+brightness, color, and texture cues", 2004. Their code looks for the cheapest assignment, where a
+pair costs its distance and leaving a pixel alone costs a hundred times the largest distance: the
+largest matching, and among the largest one of the shortest in sum. With one ground truth only the
+number of pairs counts, which all largest matchings share, so any of them is taken; with several,
+it counts which pixels have a partner, and the cheapest is taken.
+
+This is the plain form; `pamm.metrics.boundary_native` is the fast one.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, maximum_flow
+from scipy.sparse.csgraph import (
+    connected_components,
+    maximum_flow,
+    min_weight_full_bipartite_matching,
+)
 
 from pamm.metrics.edges import Bools, Floats, thin_nested
 
 Ints = NDArray[np.int64]
 
 
-def match_boundaries(prediction: Bools, target: Bools, max_distance: float) -> tuple[Bools, Bools]:
-    """Pair pixels of two boundary maps (H,W) one to one, as many as can be.
+class Counts(NamedTuple):
+    """Boundary pixels of one image at each threshold, int64 (K,) each."""
 
-    Returns the matched pixels of the prediction and of the target, bool (H,W) each; they are
-    equally many. Pairs are at most max_distance pixels apart, that included.
-    """
-    rows, columns = np.nonzero(prediction)
-    candidates = _candidates(rows, columns, target, max_distance)
-    matched, matched_targets = _match(candidates, int(np.count_nonzero(target)))
-    matched_prediction, matched_target = np.zeros_like(prediction), np.zeros_like(target)
-    matched_prediction[rows, columns] = matched
-    matched_target[target] = matched_targets
-    return matched_prediction, matched_target
+    matched: Ints
+    """Of the prediction, that have a partner in at least one ground truth."""
+    predicted: Ints
+    """Of the prediction."""
+    recalled: Ints
+    """Of all ground truths, that have a partner; with one ground truth the same as `matched`."""
 
 
 def boundary_counts(
-    edges: Floats, target: Bools, *, thresholds: Floats, max_distance: float
-) -> tuple[Ints, Ints]:
+    edges: Floats, truths: Bools, *, thresholds: Floats, max_distance: float
+) -> Counts:
     """Threshold, thin and match a map of boundary strength (H,W) at each of the thresholds (K,).
 
-    The map is cut strictly above the thresholds, which ascend; the target (H,W) is used as given,
-    neither thinned nor thickened. Returns the numbers of matched and of predicted pixels, int64
-    (K,).
+    The map is cut strictly above the thresholds, which ascend. Each of the ground truths (A,H,W) is
+    used as given, neither thinned nor thickened, and matched by itself. Pairs are at most
+    max_distance pixels apart, that included.
     """
     rows, columns = np.nonzero(edges > thresholds[0])
     strength = edges[rows, columns]
@@ -45,10 +52,22 @@ def boundary_counts(
     above = len(strength) - np.searchsorted(np.sort(strength), thresholds, side="right")
     _, first, which = np.unique(above, return_index=True, return_inverse=True)
     lines = thin_nested(rows, columns, strength[:, None] > thresholds[first], edges.shape)
-    candidates = _candidates(rows, columns, target, max_distance)
-    total = int(np.count_nonzero(target))
-    matched = [np.count_nonzero(_match(candidates[line], total)[0]) for line in lines.T]
-    return np.array(matched, dtype=np.int64)[which], lines.sum(0, dtype=np.int64)[which]
+    partnered = np.zeros_like(lines)  # in any ground truth
+    recalled = np.zeros(len(first), dtype=np.int64)
+    for truth in truths:
+        candidates = _candidates(rows, columns, truth, max_distance)
+        for k, line in enumerate(lines.T):
+            if len(truths) == 1:
+                done = _match(candidates[line], int(np.count_nonzero(truth)))
+            else:
+                done = _match_cheaply(rows[line], columns[line], candidates[line], truth)
+            partnered[line, k] |= done
+            recalled[k] += np.count_nonzero(done)
+    return Counts(
+        partnered.sum(0, dtype=np.int64)[which],
+        lines.sum(0, dtype=np.int64)[which],
+        recalled[which],
+    )
 
 
 def _candidates(
@@ -72,8 +91,8 @@ def _candidates(
     return near
 
 
-def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:
-    """A largest one-to-one matching: which of the pixels (P,) and targets (N,) it covers.
+def _match(candidates: NDArray[np.int32], targets: int) -> Bools:
+    """A largest one-to-one matching: which of the pixels (P,) it covers.
 
     A greedy matching, nearest pairs first, is completed by a maximum flow along alternating paths.
     (scipy's maximum_bipartite_matching is not used: on some full-size boundary maps its search
@@ -88,7 +107,7 @@ def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:
     useful = _improvable(pixel, target, pixel_done, target_done)
     pixel, target = pixel[useful], target[useful]
     if not len(pixel):
-        return pixel_done, target_done
+        return pixel_done
     # Nodes: pixels, targets, source, sink. Pairs run from pixel to target, those in use backwards.
     pixels = len(partner)
     source, sink = pixels + targets, pixels + targets + 1
@@ -102,8 +121,40 @@ def _match(candidates: NDArray[np.int32], targets: int) -> tuple[Bools, Bools]:
     graph = csr_array((np.ones(len(tail), dtype=np.int32), (tail, head)), (sink + 1, sink + 1))
     flow = maximum_flow(graph, source, sink, method="dinic").flow
     pixel_done |= flow[[source], :].toarray()[0, :pixels] > 0
-    target_done |= flow[[sink], :].toarray()[0, pixels:source] < 0
-    return pixel_done, target_done
+    return pixel_done
+
+
+def _match_cheaply(
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    candidates: NDArray[np.int32],
+    truth: Bools,
+) -> Bools:
+    """A shortest in sum of the largest one-to-one matchings: which of the pixels (P,) it covers.
+
+    Distances count in hundredths of a pixel, as in the published code.
+    """
+    pixels = len(rows)
+    where = np.argwhere(truth)
+    pixel, column = np.nonzero(candidates >= 0)
+    target = candidates[pixel, column].astype(np.intp)
+    steps = where[target] - np.stack([rows[pixel], columns[pixel]], axis=1)
+    cost = np.rint(100 * np.sqrt((steps**2).sum(1))) + 1  # 0 would mean "no pair" in a sparse array
+    alone = 2 + cost.max(initial=0) * (1 + min(pixels, len(where)))
+    everyone = np.arange(pixels)
+    # A column of its own for each pixel that stays alone makes every matching a full one.
+    graph = csr_array(
+        (
+            np.concatenate([cost, np.full(pixels, alone)]),
+            (np.concatenate([pixel, everyone]), np.concatenate([target, len(where) + everyone])),
+        ),
+        (pixels, len(where) + pixels),
+    )
+    done = np.zeros(pixels, dtype=bool)
+    if pixels:
+        matched, partner = min_weight_full_bipartite_matching(graph)
+        done[matched] = partner < len(where)
+    return done
 
 
 def _match_greedily(candidates: NDArray[np.int32], targets: int) -> NDArray[np.intp]:

@@ -1,7 +1,8 @@
-"""The compiled part of the scan: finds, loads and checks the library that setup.py builds.
+"""The compiled part: finds, loads and checks the library that setup.py builds.
 
-The library is plain C behind `ctypes`; the scan's entry points are declared in `pamm.ops.cpu`.
-Everything works without it, only slower, and `problem` says in one line what to do.
+The library is plain C behind `ctypes`; the entry points are declared where they are called: the
+scan's in `pamm.ops.cpu`, the boundary evaluation's in `pamm.metrics.boundary_native`. Everything
+works without it, only slower, and `problem` says in one line what to do.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 """What `pamm_abi_version` of scan.cpp must give: one more whenever an entry point changes."""
 
 PATH = Path(__file__).with_name("_native.so")
@@ -63,7 +64,7 @@ def _load(path: Path) -> tuple[ctypes.CDLL | None, str]:
 
 
 def _sentence(state: str, advice: str) -> str:
-    return f"the compiled scan {state}: {advice} `{_rebuild()}`; the slower PyTorch form is used"
+    return f"the compiled part {state}: {advice} `{_rebuild()}`; slower forms in Python are used"
 
 
 def _rebuild() -> str:
