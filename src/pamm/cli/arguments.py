@@ -20,7 +20,7 @@ def dispatch(commands: dict[str, Command], arguments: Sequence[str], program: st
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"usage: {program} COMMAND [ARGUMENTS]\n")
         for name, command in commands.items():
-            print(f"  {name:12}{(command.__doc__ or '').strip()}")
+            print(f"  {name:15}{(command.__doc__ or '').strip()}")
         print(f"\n`{program} COMMAND --help` lists the options of a command.")
         return
     if arguments[0] == "--version":

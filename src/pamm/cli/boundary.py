@@ -1,0 +1,43 @@
+"""`pamm boundary-eval`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from pamm.cli.arguments import note_missing_library, parse
+
+
+def boundary_eval(arguments: Sequence[str]) -> None:
+    """Score anybody's boundary maps: pamm boundary-eval PREDICTIONS TRUTHS."""
+
+    def command(
+        predictions: Annotated[Path, tyro.conf.Positional],
+        truths: Annotated[Path, tyro.conf.Positional],
+        max_dist: float = 0.0075,
+        out: Path = Path("boundary-eval.json"),
+    ) -> None:
+        """ODS, OIS and AP of boundary maps, from files; no model is needed.
+
+        Args:
+            predictions: Folder with a map per image, <id>.png, .npy or .mat: probabilities 0 to 1,
+                or whole numbers of 8 or 16 bits. What `pamm predict` wrote is fine, too.
+            truths: Folder with the ground truth, <id>.png, .npy or .mat: boundaries are not 0; or
+                .mat files of the Berkeley Segmentation Data Set, marked by several people.
+            max_dist: Farthest match as a share of the image diagonal; NYUD-v2 has 0.011.
+            out: The report; the precision-recall plot goes beside it as .png.
+        """
+        from pamm import boundary_eval as evaluation
+
+        note_missing_library()
+        report = evaluation.boundary_eval(predictions, truths, max_dist=max_dist)
+        plot = evaluation.write_report(report, out)
+        scores = report["scores"]
+        print(f"ODS {scores['odsF']:.4f} at threshold {scores['odsThreshold']:.3f}")
+        print(f"OIS {scores['oisF']:.4f}\nAP  {scores['AP']:.4f}")
+        print(f"{report['images']} images; report: {out}, plot: {plot}")
+        if report["unused"]:
+            print(f"{report['unused']} predictions have no ground truth and were not used")
+
+    parse(command, arguments, "pamm boundary-eval")
