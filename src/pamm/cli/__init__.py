@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pamm.cli.arguments import Command, dispatch
+from pamm.cli.compare import compare
 from pamm.cli.models import describe, evaluate, predict, presets, train
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
@@ -15,6 +16,7 @@ from pamm.errors import PammError
 COMMANDS: dict[str, Command] = {
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "describe": describe,
     "presets": presets,
