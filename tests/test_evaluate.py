@@ -157,7 +157,7 @@ def test_a_list_of_images_for_one_task(tmp_path):
     model = random_model()
     save(tmp_path, "last", 3, model, data=DATA)
     names = tmp_path / "some.txt"
-    names.write_text("val-000003\n\nval-000001\r\n")
+    names.write_bytes("\ufeffval-000003\n\nval-000001\r\n".encode())  # as Windows' editors do
     report = evaluate_run(tmp_path, lists={"normals": names}, batch_size=1, trivial=True)
     whole = evaluate_run(tmp_path, batch_size=1, trivial=True)
     images = report["protocol"]["normals"]["images"]

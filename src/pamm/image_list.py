@@ -36,7 +36,7 @@ def read_image_list(path: Path, known: Iterable[str], *, where: str) -> ImageLis
         PammError: a file that cannot be read or is empty, an id that comes twice or is not known.
     """
     try:
-        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
         raise PammError(f"list of images {str(path)!r} cannot be read: {reason}") from None

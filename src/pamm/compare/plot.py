@@ -37,6 +37,7 @@ def draw_gains(comparison: Comparison, path: Path) -> None:
     figure.suptitle(
         f"{comparison.title}: gain over {comparison.baseline} in per cent, to the right is better",
         fontsize=10,
+        wrap=True,
     )
     with replacing(path) as temporary:
         figure.savefig(temporary)

@@ -124,18 +124,19 @@ def check_comparable(reports: Sequence[Report]) -> None:
         for key in ("name", "split"):
             if first.data[key] != other.data[key]:
                 raise differ(first, other, f"data {key}", first.data[key], other.data[key])
-        for task in first.protocol.keys() & other.protocol.keys():
+        for task in [task for task in first.protocol if task in other.protocol]:
             one, two = conditions(first.protocol[task]), conditions(other.protocol[task])
-            for key in sorted(one.keys() | two.keys()):
+            for key in [*one, *(key for key in two if key not in one)]:
                 if one.get(key) != two.get(key):
                     raise differ(first, other, f"{task}: {key}", one.get(key), two.get(key))
 
 
 def conditions(protocol: dict[str, Any]) -> dict[str, Any]:
     """What must agree between two scores of a task, one value a key."""
-    apart = {"step", "precision", "images"}
+    common = {key: protocol[key] for key in ("preset", "scales", "flip")}  # what users choose
     images = {f"images {key}": protocol["images"].get(key) for key in ("count", "sha256")}
-    return {k: v for k, v in protocol.items() if k not in apart} | images
+    apart = {"step", "precision", "images"}
+    return common | images | {k: v for k, v in protocol.items() if k not in apart}
 
 
 def differ(first: Report, other: Report, what: str, one: Any, two: Any) -> PammError:
