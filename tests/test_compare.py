@@ -121,6 +121,9 @@ def test_other_tables_of_the_paper(tmp_path):
     result = compare([run], table="table-2")
     assert result.baseline == "Baseline, ViT-B"
     assert round(result.lines[0].delta_g or 0, 2) == 2.76
+    doubt = "PP for C, ViT-B: Printed with two check marks"
+    assert any(doubt in note for note in compare([run], table="table-4").notes)
+    assert any(doubt in note for note in compare([run], table="table-4", baseline=run).notes)
     assert len(compare([run], table="none").lines) == 1
     with pytest.raises(PammError, match="'table-11': did you mean 'table-1'"):
         compare([run], table="table-11")
@@ -158,7 +161,7 @@ def test_a_score_that_is_no_number_is_left_out(tmp_path):
     [
         ({"data": "nyud"}, "data name is 'pascal_context' and 'nyud'"),
         ({"split": "train"}, "data split is 'val' and 'train'"),
-        ({"images": 100}, "images count is 5105 and 100"),
+        ({"images": 100}, "data images is 5105 and 100"),
         ({"lists": {"boundary": 2498}}, "boundary: images count is 5105 and 2498"),
         ({"preset": "plain", "names": PLAIN}, "preset is 'official' and 'plain'"),
         ({"scales": [0.5, 1.0]}, r"scales is \[1.0\] and \[0.5, 1.0\]"),
@@ -170,6 +173,13 @@ def test_what_differs_is_not_compared(tmp_path, other, words):
     runs = [write_run(tmp_path / "a", OURS), write_run(tmp_path / "b", OURS, **other)]
     with pytest.raises(PammError, match=f"cannot be compared: .*{words}; evaluate both"):
         compare(runs)
+
+
+def test_runs_without_a_common_task_must_agree_too(tmp_path):
+    one = write_run(tmp_path / "a", {"semseg": 70.0})
+    two = write_run(tmp_path / "b", {"boundary": 70.0}, flip=True)
+    with pytest.raises(PammError, match="cannot be compared: flip is False and True"):
+        compare([one, two])
 
 
 def test_differences_that_are_only_marked(tmp_path):

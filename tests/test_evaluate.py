@@ -220,7 +220,7 @@ def test_the_report_says_where_published_scores_are_over_other_images(
     monkeypatch.setattr(Synthetic, "published_images", {"boundary": 3, "flow": 7})
     lists = {task: ImageList(name="all", ids=frozenset("abcde")) for task in TASKS}
     (note,) = departures(eval_dataset(DATA), lists)
-    assert "boundary: computed over 5 images, the published scores over 3" in note
+    assert "boundary: computed over 5 images, the published scores over 3;" in note
     lists["boundary"] = ImageList(name="x", ids=frozenset("abc"))
     assert departures(eval_dataset(DATA), lists) == []
 

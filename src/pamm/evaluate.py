@@ -198,8 +198,8 @@ def departures(dataset: MultiTaskDataset, lists: Lists) -> list[str]:
     """One sentence for each task whose published scores are over other images than these."""
     return [
         f"{task}: computed over {len(lists[task].ids)} images, the published scores over "
-        f"{published} of them. They cannot be compared to the digit; with the published list of "
-        f"images in a file give --lists {task} FILE"
+        f"{published}; they cannot be compared to the digit. With the published list of images in "
+        f"a file give --lists {task} FILE"
         for task, published in dataset.published_images.items()
         if task in lists and len(lists[task].ids) != published
     ]

@@ -92,6 +92,8 @@ def compare(
         lines = [with_gains(line, base, columns) for line in lines]
     notes += daggers(reasons)
     notes += differences(reports) + notes_on_gains(shown, lines, base, columns)
+    for row in shown.rows if shown else ():
+        notes += [f"{row.method}, {row.backbone}: {row.note}"] if row.note else []
     data = reports[0].data
     known = published().datasets.get(data["name"])
     return Comparison(
@@ -213,6 +215,4 @@ def notes_on_gains(
                 f"{line.label}: the paper prints Δg {row.delta_g}, but its scores give "
                 f"{line.delta_g:.2f}"
             )
-        if row.note:
-            notes.append(f"{line.label}: {row.note}")
     return notes

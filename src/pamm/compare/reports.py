@@ -121,9 +121,12 @@ def check_comparable(reports: Sequence[Report]) -> None:
     """
     first = reports[0]
     for other in reports[1:]:
-        for key in ("name", "split"):
+        for key in ("name", "split", "images"):
             if first.data[key] != other.data[key]:
                 raise differ(first, other, f"data {key}", first.data[key], other.data[key])
+        for key in ("preset", "scales", "flip"):  # the same for all tasks of a report
+            if first.common[key] != other.common[key]:
+                raise differ(first, other, key, first.common[key], other.common[key])
         for task in [task for task in first.protocol if task in other.protocol]:
             one, two = conditions(first.protocol[task]), conditions(other.protocol[task])
             for key in [*one, *(key for key in two if key not in one)]:
@@ -133,10 +136,9 @@ def check_comparable(reports: Sequence[Report]) -> None:
 
 def conditions(protocol: dict[str, Any]) -> dict[str, Any]:
     """What must agree between two scores of a task, one value a key."""
-    common = {key: protocol[key] for key in ("preset", "scales", "flip")}  # what users choose
     images = {f"images {key}": protocol["images"].get(key) for key in ("count", "sha256")}
     apart = {"step", "precision", "images"}
-    return common | images | {k: v for k, v in protocol.items() if k not in apart}
+    return images | {k: v for k, v in protocol.items() if k not in apart}
 
 
 def differ(first: Report, other: Report, what: str, one: Any, two: Any) -> PammError:
