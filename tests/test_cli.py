@@ -137,6 +137,11 @@ def test_data_commands(tmp_path, capsys):
         (["describe", "nyud"], "unknown preset 'nyud': did you mean"),
         (["evaluate", "nowhere"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--split", "tset"], "tset"),
+        (["evaluate", "nowhere", "--protocol", "offical"], "offical"),
+        (["evaluate", "nowhere", "--scales", "0"], "scales: got 0.0, want factors above 0"),
+        (["compare"], "pamm compare RUN...: want at least one run"),
+        (["compare", "nowhere"], "no run at 'nowhere'"),
+        (["compare", "nowhere", "--out", "x.json"], "want the name of a Markdown file"),
         (["predict", "nowhere"], "pamm predict RUN IMAGE...: want at least one image"),
         (["predict", "nowhere", "a.png"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--device", "gpu0"], "device 'gpu0' cannot be used here"),
@@ -149,15 +154,18 @@ def test_mistakes_are_one_clear_message(arguments, message, capsys, tmp_path, mo
     assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
 
 
-@pytest.mark.parametrize("module", ["pamm", "pamm.cli", "pamm.prediction", "pamm.checkpoint"])
+LIGHT = ("pamm", "pamm.cli", "pamm.compare", "pamm.compare.output", "pamm.compare.plot")
+
+
+@pytest.mark.parametrize("module", [*LIGHT, "pamm.prediction", "pamm.checkpoint"])
 def test_imports_stay_light(module):
-    """None of these loads the training stack; the first two not even torch."""
+    """None of these loads the training stack; the first ones not even torch."""
     code = f"import {module}, sys; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     heavy = {"lightning_fabric", "tensorboard", "matplotlib.pyplot", "sklearn"}
-    if module in ("pamm", "pamm.cli"):
+    if module in LIGHT:
         heavy |= {"torch", "timm", "scipy"}
     assert not heavy & set(loaded)
 

@@ -156,7 +156,7 @@ def test_the_readme_shows_every_command():
 
 def test_options_in_the_text_exist(monkeypatch, capsys):
     known = ""
-    programs = (["train", "synthetic-tiny"], ["evaluate"], ["predict"], ["describe"])
+    programs = (["train", "synthetic-tiny"], ["evaluate"], ["compare"], ["predict"], ["describe"])
     for program in (
         *programs,
         *(["data", name] for name in tools.DATA_COMMANDS),

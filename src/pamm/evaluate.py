@@ -17,14 +17,18 @@ from pamm.data import (
     eval_dataset,
     evaluation_batches,
 )
+from pamm.errors import PammError, unknown
 from pamm.files import write_text
+from pamm.image_list import ImageList, read_image_list
 from pamm.metrics import Metric
-from pamm.precision import Precision, forward
+from pamm.precision import Precision
 from pamm.progress import progress
 from pamm.strict_json import from_json, read_json, to_json
-from pamm.tasks import Task
+from pamm.tasks import Protocol, Task
+from pamm.views import ONE_VIEW, Views, forward_views
 
 Scores = dict[str, dict[str, float]]
+Lists = Mapping[str, ImageList]
 
 
 @torch.no_grad()
@@ -34,6 +38,8 @@ def evaluate(
     tasks: Mapping[str, Task],
     *,
     total: Callable[[Tensor], Tensor] = lambda state: state,
+    lists: Lists | None = None,
+    views: Views = ONE_VIEW,
     precision: Precision = "32-true",
     label: str = "evaluating",
 ) -> Scores:
@@ -44,6 +50,8 @@ def evaluate(
         batches: this process's share of the data set.
         tasks: those to score.
         total: sums a tensor over all processes; the metrics' states add up.
+        lists: {task: the images it is scored on}; other tasks are scored on all.
+        views: at what scales, and whether mirrored too; the mean prediction is scored.
         precision: of the network's arithmetic.
         label: of the progress line.
 
@@ -56,13 +64,14 @@ def evaluate(
     device, training = next(model.parameters()).device, model.training
     model.eval()
     for batch in progress(batches, label=label):
-        images = len(batch["image"])
-        logits = forward(model, batch["image"].to(device), precision)
+        logits = forward_views(model, batch["image"].to(device), tasks, views, precision=precision)
         for name, task in tasks.items():
-            target = batch["targets"][name].to(device)
-            metrics[name].update(task.decode(logits[name]), target)
-            loss = float(task.loss(logits[name], target))
-            losses[name] += torch.tensor([loss * images, images], dtype=torch.float64)
+            given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
+            if images := len(target):
+                target = target.to(device)
+                metrics[name].update(task.decode(given), target)
+                loss = float(task.loss(given, target))
+                losses[name] += torch.tensor([loss * images, images], dtype=torch.float64)
     model.train(training)
     scores = {}
     for name, metric in metrics.items():
@@ -72,12 +81,26 @@ def evaluate(
     return scores
 
 
+def _listed(
+    logits: Tensor, batch: Batch, task: str, images: ImageList | None
+) -> tuple[Tensor, Tensor]:
+    """The logits and targets of those images of a batch that are on the task's list."""
+    target = batch["targets"][task]
+    if images is None:
+        return logits, target
+    kept = [i for i, image in enumerate(batch["id"]) if image in images.ids]
+    return (logits, target) if len(kept) == len(target) else (logits[kept], target[kept])
+
+
 def evaluate_run(
     source: str | Path,
     *,
     split: str = "val",
     checkpoint: str = "last",
     root: str | None = None,
+    protocol: Protocol = "official",
+    lists: Mapping[str, str | Path] | None = None,
+    views: Views = ONE_VIEW,
     batch_size: int = 8,
     device: str | torch.device = "cpu",
     precision: Precision = "32-true",
@@ -90,6 +113,10 @@ def evaluate_run(
         split: "val" or "train".
         checkpoint: "last" or "best", of a run directory.
         root: folder of the data set; None = where training found it.
+        protocol: "official", as published scores are computed, or "plain": saliency with 255
+            thresholds on the probability, the main mIoU over the classes present.
+        lists: {task: file with the ids of the images it is scored on}, see `read_image_list`.
+        views: scales and mirroring at test time; the default is one view, as published.
         batch_size: images at once; does not change the scores.
         device: a torch device.
         precision: of the network's arithmetic; the report names it.
@@ -99,7 +126,7 @@ def evaluate_run(
         The report, which is also written to metrics.json in the folder of the model.
 
     Raises:
-        PammError: no such model, data set or split.
+        PammError: no such model, data set or split; a list that does not fit the data set.
     """
     folder = find(source, checkpoint=checkpoint)
     model = load(folder, device=device)
@@ -107,38 +134,100 @@ def evaluate_run(
     config = from_json(DataConfig, saved["data"], where="data")
     if root is not None:
         config = replace(config, root=root)
-    dataset = eval_dataset(config, split, tasks=list(model.tasks))
+    tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
+    dataset = eval_dataset(config, split, tasks=list(tasks))
+    chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
     batches = evaluation_batches(dataset, batch_size=batch_size, workers=config.workers)
+    scores = evaluate(model, batches, tasks, lists=chosen, views=views, precision=precision)
+    how = {
+        "preset": protocol,
+        "scales": views.scales,
+        "flip": views.flip,
+        "precision": precision,
+        "step": saved["step"],
+    }
     report = {
         "model": str(folder),
+        "backbone": saved["model"]["backbone"],
         "step": saved["step"],
         "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
-        "tasks": {
-            name: {k: getattr(task, k) for k in ("score", "unit", "higher_is_better")}
-            for name, task in model.tasks.items()
+        "tasks": {name: main_score(task) for name, task in tasks.items()},
+        "protocol": {
+            name: {**task.metric().describe(), "images": chosen[name].describe(), **how}
+            for name, task in tasks.items()
         },
-        "protocol": {name: task.metric().describe() for name, task in model.tasks.items()},
-        "scores": evaluate(model, batches, model.tasks, precision=precision),
+        "notes": departures(dataset, chosen) if split == "val" else [],
+        "scores": scores,
     }
     if trivial:
-        train = eval_dataset(config, "train", tasks=list(model.tasks))
-        report["trivial"] = constant_scores(train, dataset, model.tasks)
+        train = eval_dataset(config, "train", tasks=list(tasks))
+        report["trivial"] = constant_scores(train, dataset, tasks, lists=chosen)
     report = to_json(report)
     write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
+def main_score(task: Task) -> dict[str, Any]:
+    """Which number of a task's scores stands for it, its unit and its direction."""
+    return {key: getattr(task, key) for key in ("score", "unit", "higher_is_better")}
+
+
+def image_lists(
+    dataset: MultiTaskDataset,
+    tasks: Iterable[str],
+    files: Mapping[str, str | Path],
+    *,
+    where: str,
+) -> dict[str, ImageList]:
+    """The images that each task is scored on: those of its file, or all of the data set.
+
+    Raises:
+        PammError: a list for a task that is not there, or that does not fit the data set.
+    """
+    everything = ImageList(name="all", ids=frozenset(dataset.name(i) for i in range(len(dataset))))
+    lists = dict.fromkeys(tasks, everything)
+    for task, file in files.items():
+        if task not in lists:
+            raise PammError(f"list of images {str(file)!r}: {unknown('task', task, lists)}")
+        lists[task] = read_image_list(Path(file), everything.ids, where=where)
+    return lists
+
+
+def departures(dataset: MultiTaskDataset, lists: Lists) -> list[str]:
+    """One sentence for each task whose published scores are over other images than these."""
+    return [
+        f"{task}: computed over {len(lists[task].ids)} images, the published scores over "
+        f"{published}; they cannot be compared to the digit. With the published list of images in "
+        f"a file give --lists {task} FILE"
+        for task, published in dataset.published_images.items()
+        if task in lists and len(lists[task].ids) != published
+    ]
+
+
 def constant_scores(
-    train: MultiTaskDataset, test: MultiTaskDataset, tasks: Mapping[str, Task]
+    train: MultiTaskDataset,
+    test: MultiTaskDataset,
+    tasks: Mapping[str, Task],
+    *,
+    lists: Lists | None = None,
 ) -> Scores:
-    """What a predictor reaches that knows the training labels and never looks at the image."""
+    """What a predictor reaches that knows the training labels and never looks at the image.
+
+    Raises:
+        PammError: the images differ in size, so that positions mean nothing.
+    """
     scores = {}
     for name, task in tasks.items():
         labels = (train[i]["targets"][name] for i in range(len(train)))
-        prediction = task.constant_prediction(labels)[None]
+        try:
+            prediction = task.constant_prediction(labels)[None]
+        except ValueError as error:
+            raise PammError(f"no constant prediction of {name!r}: {error}") from None
         metric: Metric = task.metric()
+        images = (lists or {}).get(name)
         for i in progress(range(len(test)), label=f"constant {task.title}"):
-            metric.update(prediction, test[i]["targets"][name][None])
+            if images is None or test.name(i) in images.ids:
+                metric.update(prediction, test[i]["targets"][name][None])
         scores[name] = metric.compute()
     return scores

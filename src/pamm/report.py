@@ -32,7 +32,24 @@ def print_scores(report: Mapping[str, Any]) -> None:
             constant = number(trivial[name][score])
             row += [f"{constant:.3f}", f"{value / constant:.2f}" if constant else "-"]
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for line in protocol_lines(report):
+        console.print(f"- {line}", markup=False, highlight=False)
+
+
+def protocol_lines(report: Mapping[str, Any]) -> list[str]:
+    """What must be known of the scores beside their values, a sentence each."""
+    first = next(iter(report["protocol"].values()))
+    scales = ", ".join(f"{scale:g}" for scale in first["scales"])
+    views = "one scale" if first["scales"] == [1.0] else f"scales {scales}"
+    mirrored = "each also mirrored" if first["flip"] else "not mirrored"
+    lines = [f"protocol: {first['preset']}, {views}, {mirrored}, precision {first['precision']}"]
+    for name, protocol in report["protocol"].items():
+        images = protocol["images"]
+        if images["list"] != "all":
+            lines.append(f"{name}: over the {images['count']} images of {images['list']}")
+    return lines + list(report["notes"])
 
 
 def number(value: float | None) -> float:

@@ -142,6 +142,34 @@ def test_zero_logits_have_a_finite_gradient(task: Task) -> None:
     assert logits.grad.abs().max() < 1e3
 
 
+def test_the_mean_space_of_one_view_is_its_prediction(task: Task) -> None:
+    logits = random_logits(task).double()
+    back = task.from_mean_space(task.to_mean_space(logits))
+    assert back.shape == logits.shape
+    assert back.isfinite().all()
+    torch.testing.assert_close(task.decode(back), task.decode(logits))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_means_of_certain_predictions_are_finite(task: Task, dtype: torch.dtype) -> None:
+    logits = (random_logits(task) * 1000).to(dtype)
+    back = task.from_mean_space(task.to_mean_space(logits))
+    assert back.isfinite().all()
+    expected = task.decode(logits)
+    agree = task.decode(back)
+    torch.testing.assert_close(agree, expected, atol=1e-6, rtol=1e-6)
+
+
+def test_protocols_change_the_score_only(task: Task) -> None:
+    for protocol in ("official", "plain"):
+        other = task.with_protocol(protocol)
+        assert type(other) is type(task)
+        assert other.with_protocol("official") == task.with_protocol("official")
+        assert other.score in other.metric().compute()
+        same = {**other.to_dict(), "protocol": None}
+        assert same == {**task.to_dict(), "protocol": None}
+
+
 def test_flipping_twice_changes_nothing(task: Task) -> None:
     target = random_target(task)
     assert torch.equal(task.flip(task.flip(target)), target)
@@ -228,6 +256,7 @@ def test_the_class_describes_itself(task: Task) -> None:
     assert TASK_TYPES[task.type_name] is type(task)
     assert task.unit in ("", "degrees", "m")
     assert task.higher_is_better == (task.score in ("mIoU", "maxF", "odsF"))
+    assert task.score == task.with_protocol("official").score
     assert task.title
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pamm.cli.arguments import Command, dispatch
 from pamm.cli.boundary import boundary_eval
+from pamm.cli.compare import compare
 from pamm.cli.models import describe, evaluate, predict, presets, train
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
@@ -16,6 +17,7 @@ from pamm.errors import PammError
 COMMANDS: dict[str, Command] = {
     "train": train,
     "evaluate": evaluate,
+    "compare": compare,
     "predict": predict,
     "boundary-eval": boundary_eval,
     "describe": describe,

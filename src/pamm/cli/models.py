@@ -64,12 +64,17 @@ def train(arguments: Sequence[str]) -> None:
 def evaluate(arguments: Sequence[str]) -> None:
     """Score a trained model on the data set it was trained on: pamm evaluate RUN."""
     from pamm.precision import Precision
+    from pamm.tasks import Protocol
 
     def command(
         run: Run,
         split: Literal["val", "train"] = "val",
         checkpoint: Checkpoint = "last",
         root: str | None = None,
+        protocol: Protocol = "official",
+        lists: dict[str, Path] | None = None,
+        scales: tuple[float, ...] = (1.0,),
+        flip: bool = False,
         batch_size: int = 8,
         device: str = "auto",
         precision: Precision = "32-true",
@@ -82,6 +87,13 @@ def evaluate(arguments: Sequence[str]) -> None:
             split: Part of the data set.
             checkpoint: Which checkpoint of the run.
             root: Folder of the data set, if not where training found it.
+            protocol: official: as the published scores are computed; plain: saliency with 255
+                thresholds on the probability, the main mIoU over the classes that are present.
+            lists: TASK FILE: score the task on the images only whose ids are in the file, one a
+                line. Published boundary scores on PASCAL-Context are over 2,498 images.
+            scales: Show the network each image at these scales, and score the mean prediction;
+                published scores are at scale 1 alone.
+            flip: Show it each image mirrored, too; published scores are without.
             batch_size: Images at once.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
             precision: bf16-mixed is faster where the processor has instructions for it.
@@ -90,6 +102,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         from pamm.evaluate import evaluate_run
         from pamm.memory import keep_freed_memory
         from pamm.report import print_scores
+        from pamm.views import Views
 
         note_missing_library()
         keep_freed_memory()
@@ -98,6 +111,9 @@ def evaluate(arguments: Sequence[str]) -> None:
             split=split,
             checkpoint=checkpoint,
             root=root,
+            protocol=protocol,
+            lists=lists,
+            views=Views(scales=scales, flip=flip),
             batch_size=batch_size,
             device=torch_device(device),
             precision=precision,

@@ -42,6 +42,9 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     SPLITS: ClassVar[tuple[str, ...]] = ("train", "val")
     same_size: ClassVar[bool] = True
     """Whether all images have one size, so that evaluation can use batches."""
+    published_images: ClassVar[dict[str, int]] = {}
+    """Task -> how many validation images its published scores are computed over, for the tasks
+    where these are not all."""
 
     def __init__(
         self, split: str, *, tasks: Iterable[str] | None, transform: Transform | None
@@ -59,6 +62,10 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     @abstractmethod
     def load(self, index: int) -> Sample:
         """Raw sample `index`, 0 <= index < len: uint8 image, targets of the chosen tasks."""
+
+    def name(self, index: int) -> str:
+        """The id of sample `index`; subclasses that know it without reading the sample say so."""
+        return self.load(index)["id"]
 
     def __getitem__(self, key: int | Draw) -> Sample:
         draw = key if isinstance(key, Draw) else Draw(0, 0, int(key))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pamm.errors import PammError, unknown
-from pamm.tasks.base import IGNORE, Task
+from pamm.tasks.base import IGNORE, Protocol, Task
 from pamm.tasks.boundary import Boundary
 from pamm.tasks.depth import Depth
 from pamm.tasks.human_parts import HumanParts
@@ -70,6 +70,7 @@ __all__ = [
     "Depth",
     "HumanParts",
     "Normals",
+    "Protocol",
     "Saliency",
     "Semseg",
     "Task",

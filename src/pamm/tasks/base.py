@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 IGNORE = 255
 """The value of class maps, saliency and boundary maps that marks a pixel without a label."""
+
+Protocol = Literal["official", "plain"]
+"""How scores are computed: as the published ones were, or without their peculiarities."""
 
 Array = NDArray[Any]
 Picture = NDArray[np.uint8]
@@ -94,6 +97,26 @@ class Task(ABC):
     def metric(self) -> "Metric":
         """A fresh metric; it takes what `decode` returns, and the target."""
 
+    def with_protocol(self, protocol: Protocol) -> "Task":
+        """The task as it is scored under a protocol.
+
+        "official" is how the published scores were computed, "plain" leaves their peculiarities
+        out. Tasks that are scored in one way only stay as they are.
+        """
+        return self
+
+    @abstractmethod
+    def to_mean_space(self, logits: Tensor) -> Tensor:
+        """Logits (B, C, H, W) as values of which a mean over several views makes sense.
+
+        They are in the units of predictions, so `flip` and `rescale` hold for them: probabilities
+        of the classes (B, C, H, W) or of "yes" (B, 1, H, W), unit vectors, metres.
+        """
+
+    @abstractmethod
+    def from_mean_space(self, values: Tensor) -> Tensor:
+        """Means of what `to_mean_space` gave, as logits (B, C, H, W) that `decode` to them."""
+
     @property
     @abstractmethod
     def pad_value(self) -> int | float:
@@ -122,11 +145,11 @@ class Task(ABC):
         """
 
     def flip(self, target: Tensor) -> Tensor:
-        """The target (..., H, W) of the image mirrored left to right."""
+        """The target or prediction (..., H, W) of the image mirrored left to right."""
         return target.flip(-1)
 
     def rescale(self, target: Tensor, scale: float) -> Tensor:
-        """What the VALUES of a target become when the image is enlarged `scale` times.
+        """What the VALUES of a target or prediction become in an image enlarged `scale` times.
 
         Only depth changes: an object drawn twice as large is half as far. Resampling the pixels
         is the caller's affair.

@@ -53,6 +53,13 @@ class BinaryMap(Task, ABC):
     def _decode(self, logits: Tensor) -> Tensor:
         return _logit(logits).sigmoid()
 
+    def to_mean_space(self, logits: Tensor) -> Tensor:
+        return self.decode(logits)
+
+    def from_mean_space(self, values: Tensor) -> Tensor:
+        yes = values.logit(eps=torch.finfo(values.dtype).eps)
+        return yes if self.channels == 1 else torch.cat([torch.zeros_like(yes), yes], dim=1)
+
     def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
         return mean_over_images(((t == 1, t != IGNORE) for t in targets), missing=0)
 

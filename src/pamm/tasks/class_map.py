@@ -2,7 +2,7 @@
 
 from abc import ABC
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import IGNORE, Array, Picture, Task, mean_over_images
+from pamm.tasks.base import (
+    IGNORE,
+    Array,
+    Picture,
+    Protocol,
+    Task,
+    at_least_float32,
+    mean_over_images,
+)
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
 
 if TYPE_CHECKING:
@@ -25,7 +33,6 @@ class ClassMap(Task, ABC):
     (H, W), int32 with more than 255 classes. Scored by the mean intersection over union.
     """
 
-    score: ClassVar[str] = "mIoU"
     higher_is_better: ClassVar[bool] = True
     unit: ClassVar[str] = ""
     target_lead: ClassVar[tuple[int, ...]] = ()
@@ -34,6 +41,9 @@ class ClassMap(Task, ABC):
     class_names: tuple[str, ...] = ()
     """One name a class, in order, or none at all. A class named "background" is drawn dark."""
     ignore_index: int = IGNORE
+    protocol: Protocol = "official"
+    """Of the main score: the mean over all classes, one never seen counting 0 (official), or over
+    the classes that the labels or the predictions show (plain)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +62,13 @@ class ClassMap(Task, ABC):
     def pad_value(self) -> int:
         return self.ignore_index
 
+    @property
+    def score(self) -> str:  # type: ignore[override]  # here it depends on the protocol
+        return {"official": "mIoU", "plain": "mIoU_present"}[self.protocol]
+
+    def with_protocol(self, protocol: Protocol) -> "ClassMap":
+        return replace(self, protocol=protocol)
+
     def metric(self) -> "MeanIoU":
         from pamm.metrics import MeanIoU
 
@@ -64,6 +81,12 @@ class ClassMap(Task, ABC):
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
+
+    def to_mean_space(self, logits: Tensor) -> Tensor:
+        return at_least_float32(logits).softmax(dim=1)
+
+    def from_mean_space(self, values: Tensor) -> Tensor:
+        return values.clamp(min=torch.finfo(values.dtype).tiny).log()
 
     def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
         valid = ((target[None], target[None] != self.ignore_index) for target in targets)

@@ -67,6 +67,12 @@ class Depth(Task):
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.clamp(min=0)
 
+    def to_mean_space(self, logits: Tensor) -> Tensor:
+        return self.decode(logits)
+
+    def from_mean_space(self, values: Tensor) -> Tensor:
+        return values
+
     def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
         return mean_over_images(((t, _labelled(t)) for t in targets), missing=self.mean_depth)
 

@@ -72,6 +72,12 @@ class Normals(Task):
         scaled = logits / torch.where(zero, torch.ones_like(largest), largest)
         return torch.where(zero, facing, F.normalize(scaled, dim=1))
 
+    def to_mean_space(self, logits: Tensor) -> Tensor:
+        return self.decode(logits)
+
+    def from_mean_space(self, values: Tensor) -> Tensor:
+        return values
+
     def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
         labelled = ((target, (target != 0).any(dim=0, keepdim=True)) for target in targets)
         return self._decode(mean_over_images(labelled, missing=0)[None])[0]

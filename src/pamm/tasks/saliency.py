@@ -1,10 +1,11 @@
 """Saliency: the objects that catch the eye."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from pamm.tasks.base import Protocol
 from pamm.tasks.binary_map import BinaryMap
 
 if TYPE_CHECKING:
@@ -28,8 +29,11 @@ class Saliency(BinaryMap):
     name: str = type_name
     channels: int = 2
     loss_weight: float = 5.0
-    protocol: Literal["official", "plain"] = "official"
+    protocol: Protocol = "official"
     """Of the score: see `pamm.metrics.MaxF`."""
+
+    def with_protocol(self, protocol: Protocol) -> "Saliency":
+        return replace(self, protocol=protocol)
 
     def metric(self) -> "MaxF":
         from pamm.metrics import MaxF
