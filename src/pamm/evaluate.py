@@ -19,6 +19,7 @@ from pamm.data import (
 )
 from pamm.files import write_text
 from pamm.metrics import Metric
+from pamm.metrics.base import exact_parts
 from pamm.precision import Precision, forward
 from pamm.progress import progress
 from pamm.strict_json import from_json, read_json, to_json
@@ -52,7 +53,8 @@ def evaluate(
         loss per image as "loss".
     """
     metrics = {name: task.metric() for name, task in tasks.items()}
-    losses = {name: torch.zeros(2, dtype=torch.float64) for name in tasks}  # sum, images
+    # The sum in exact parts (see `exact_parts`), and the number of images.
+    losses = {name: torch.zeros(4, dtype=torch.float64) for name in tasks}
     device, training = next(model.parameters()).device, model.training
     model.eval()
     for batch in progress(batches, label=label):
@@ -61,14 +63,15 @@ def evaluate(
         for name, task in tasks.items():
             target = batch["targets"][name].to(device)
             metrics[name].update(task.decode(logits[name]), target)
-            loss = float(task.loss(logits[name], target))
-            losses[name] += torch.tensor([loss * images, images], dtype=torch.float64)
+            loss = task.loss(logits[name], target).cpu()
+            losses[name][:3] += exact_parts(loss * images)
+            losses[name][3] += images
     model.train(training)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})
-        loss_sum, images = total(losses[name]).tolist()
-        scores[name] = {**metric.compute(), "loss": loss_sum / max(images, 1)}
+        *parts, images = total(losses[name]).tolist()
+        scores[name] = {**metric.compute(), "loss": sum(parts) / max(images, 1)}
     return scores
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import IGNORE, Array, Picture, Task, mean_over_images
+from pamm.tasks.base import IGNORE, Array, Mean, Picture, Task, at_least_some, mean_over_images
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ class ClassMap(Task, ABC):
 
         return MeanIoU(self.channels, ignore_index=self.ignore_index)
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
         target = target.long()
         total = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="sum")
-        return total / (target != self.ignore_index).sum().clamp(min=1)
+        return total / at_least_some(mean((target != self.ignore_index).sum()))
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
