@@ -13,7 +13,6 @@ from typing import Any, NoReturn
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -47,12 +46,10 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
                 "machine: leave the option out"
             )
         devices, nodes = here, int(os.environ["WORLD_SIZE"]) // here
-    # Batch norms are synchronised, so nobody's statistics have to be sent to the others.
-    strategy: Any = DDPStrategy(broadcast_buffers=False) if devices * nodes > 1 else "auto"
     try:
         fabric = Fabric(
             accelerator=accelerator,
-            strategy=strategy,
+            strategy="ddp" if devices * nodes > 1 else "auto",
             devices=devices,
             num_nodes=nodes,
             precision=precision,
@@ -65,6 +62,11 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
         progress.silence()
     atexit.register(end, getattr(fabric.strategy.launcher, "procs", []))
     return fabric
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def end(children: list[subprocess.Popen]) -> None:

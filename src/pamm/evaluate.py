@@ -17,6 +17,7 @@ from pamm.data import (
     eval_dataset,
     evaluation_batches,
 )
+from pamm.distributed import is_first, launch, total_over
 from pamm.files import write_text
 from pamm.metrics import Metric
 from pamm.metrics.base import exact_parts
@@ -83,6 +84,7 @@ def evaluate_run(
     root: str | None = None,
     batch_size: int = 8,
     device: str | torch.device = "cpu",
+    devices: int = 1,
     precision: Precision = "32-true",
     trivial: bool = False,
 ) -> dict[str, Any]:
@@ -95,6 +97,9 @@ def evaluate_run(
         root: folder of the data set; None = where training found it.
         batch_size: images at once; does not change the scores.
         device: a torch device.
+        devices: processes on this machine that share the work, one GPU each on "cuda"; under
+            torchrun: torchrun's. Does not change the scores. All of them return the scores, the
+            first one writes the report.
         precision: of the network's arithmetic; the report names it.
         trivial: also score the constant predictor of each task (`Task.constant_prediction`).
 
@@ -105,13 +110,20 @@ def evaluate_run(
         PammError: no such model, data set or split.
     """
     folder = find(source, checkpoint=checkpoint)
-    model = load(folder, device=device)
+    fabric = launch(devices, accelerator=torch.device(device).type)
+    model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
     saved = read_json(folder / CONFIG)
     config = from_json(DataConfig, saved["data"], where="data")
     if root is not None:
         config = replace(config, root=root)
     dataset = eval_dataset(config, split, tasks=list(model.tasks))
-    batches = evaluation_batches(dataset, batch_size=batch_size, workers=config.workers)
+    batches = evaluation_batches(
+        dataset,
+        batch_size=batch_size,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        workers=config.workers,
+    )
     report = {
         "model": str(folder),
         "step": saved["step"],
@@ -122,13 +134,16 @@ def evaluate_run(
             for name, task in model.tasks.items()
         },
         "protocol": {name: task.metric().describe() for name, task in model.tasks.items()},
-        "scores": evaluate(model, batches, model.tasks, precision=precision),
+        "scores": evaluate(
+            model, batches, model.tasks, total=total_over(fabric), precision=precision
+        ),
     }
-    if trivial:
+    if trivial and is_first():
         train = eval_dataset(config, "train", tasks=list(model.tasks))
         report["trivial"] = constant_scores(train, dataset, model.tasks)
     report = to_json(report)
-    write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
+    if is_first():
+        write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
     return report
 
 

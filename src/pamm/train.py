@@ -9,6 +9,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def train(
     validated: Any = fabric.broadcast(log.validations if log else None)
 
     network.train()
-    with Stop() as stop:
+    with Stop() as stop, closing(log) if log else nullcontext():
         for step in range(start, settings.steps + 1):  # so many are done
             if due(step, settings.validate_every, settings.steps) and step not in validated:
                 with stop.at_once():
@@ -190,8 +191,6 @@ def train(
                     )
             if stopping:
                 leave(fabric, f"stopped after step {step + 1}; go on with --resume")
-    if log:
-        log.close()
     fabric.barrier()
     return checkpoint.find(run)
 
