@@ -28,8 +28,8 @@ class OptimConfig:
     clip_norm: float = 10.0
     """The gradient is scaled down to at most this norm; 0 = never."""
     layer_decay: float = 1.0
-    """Each layer of the backbone learns this times slower than the one after it; the last, and all
-    that is not backbone, learn at the full rate. 1 = all alike, as in the paper's recipe."""
+    """Each layer of the backbone has this times the rate of the one after it, the last one this
+    times that of all that comes after the backbone. 1 = all alike, as in the paper's recipe."""
 
     def __post_init__(self) -> None:
         for name in ("weight_decay", "power", "warmup", "clip_norm"):
@@ -67,13 +67,14 @@ def make_optimizer(
 def rate_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
     """{parameter of the backbone: its learning rate in units of the full one}.
 
-    decay ** (layers above it), the last one of timm's own grouping being the final norm of a ViT.
+    The rate of a layer is layer_decay ** (number of layers above it, the rest of the network
+    counting as one), as in the fine-tuning of BEiT. A ViT's final norm goes with its last block.
     """
     if layer_decay == 1:
         return {}
     backbone: Any = model.backbone
     layers = backbone.layers()
-    top = max(layers.values())
+    top = max(layers.values()) + 1
     return {f"backbone.{name}": layer_decay ** (top - i) for name, i in layers.items()}
 
 

@@ -82,7 +82,7 @@ class Backbone(nn.Module):
         return [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
 
     def layers(self) -> dict[str, int]:
-        """{parameter name: its layer}, 0 for the first: timm's own grouping.
+        """{name of a parameter of the timm model: its layer}, 0 for the first, in timm's grouping.
 
         Raises:
             PammError: timm has none for this model.
@@ -92,8 +92,7 @@ class Backbone(nn.Module):
                 f"backbone {type(self.net).__name__} names no layers: leave --optim.layer-decay 1"
             )
         groups = group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
-        top = max(groups.values())
-        return {n: groups.get(n.removeprefix("net."), top) for n, _ in self.named_parameters()}
+        return {f"net.{name}": layer for name, layer in groups.items()}
 
     def recompute(self) -> None:
         """Keep the inputs of the blocks only, and compute the rest again for the gradient.
