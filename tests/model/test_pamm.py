@@ -39,7 +39,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("backbone", ["test_vit", "test_convnext", "test_resnet", "test_vit4"])
 def test_recomputed_activations_change_no_gradient(build, backbone):
-    """Drop path and router noise are drawn again alike, and the balance loss reaches the routers."""
+    """Drop path and router noise are drawn again alike; the balance loss reaches the routers."""
     models = [build(backbone=backbone, drop_path=0.5) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     models[1].recompute_activations()
