@@ -49,6 +49,15 @@ def test_last_and_best(run):
     assert find(run, checkpoint="best").name == "best-000003"
 
 
+def test_the_last_few_stay_and_what_a_killed_process_left_goes(tmp_path):
+    (tmp_path / ".last-000002.tmp").mkdir()
+    for step in (1, 2, 3, 3):
+        save(tmp_path, "last", step, small(), data=DataConfig(), keep=2)
+    save(tmp_path, "best", 1, small(), data=DataConfig())
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["best-000001", "last-000002", "last-000003"]
+
+
 def test_only_the_newest_of_a_kind_stays(tmp_path):
     for step in (1, 20, 3):
         save(tmp_path, "last", step, small(), data=DataConfig())

@@ -1,12 +1,11 @@
 """Models on disk: a folder with `model.safetensors` and a `config.json` that explains it.
 
 A run directory holds such folders under the names `last-<step>` and `best-<step>`; `last` ones also
-have `training.pt`, the optimiser's state, which only a resumed training reads. A folder appears
-under its name when it is whole, and only then are older ones of its kind deleted.
+have `training.pt`, such as the optimiser's state, which only a resumed training reads. A folder
+appears under its name when it is whole, and only then are older ones of its kind deleted.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -80,8 +79,12 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
 
 def newest(run: Path, kind: str) -> Path | None:
     """The folder `<kind>-<step>` of a run with the highest step, or None."""
-    folders = [p for p in run.glob(f"{kind}-*") if _NAME.fullmatch(p.name)]
-    return max(folders, key=step_of, default=None)
+    return next(reversed(folders(run, kind)), None)
+
+
+def folders(run: Path, kind: str) -> list[Path]:
+    """The folders `<kind>-<step>` of a run, by step."""
+    return sorted((p for p in run.glob(f"{kind}-*") if _NAME.fullmatch(p.name)), key=step_of)
 
 
 def step_of(folder: Path) -> int:
@@ -90,9 +93,16 @@ def step_of(folder: Path) -> int:
 
 
 def save(
-    run: Path, kind: str, step: int, model: PAMM, *, data: Any, training: dict | None = None
+    run: Path,
+    kind: str,
+    step: int,
+    model: PAMM,
+    *,
+    data: Any,
+    training: dict | None = None,
+    keep: int = 1,
 ) -> Path:
-    """Write `<run>/<kind>-<step>` and delete the older ones of this kind.
+    """Write `<run>/<kind>-<step>` and delete the older ones of this kind. One process does.
 
     Args:
         run: the run directory.
@@ -101,10 +111,12 @@ def save(
         model: its config, weights and tasks are written.
         data: the configuration of the data set it was trained on, a dataclass; for evaluation.
         training: what a resumed training needs; tensors, numbers and strings only.
+        keep: how many of this kind to keep, this one and those of the highest steps.
     """
+    for unfinished in run.glob(f".{kind}-*.tmp"):  # of a process that was killed in here
+        shutil.rmtree(unfinished)
     final = run / f"{kind}-{step:06d}"
-    temporary = run / f".{final.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary, former = run / f".{final.name}.tmp", run / f".{final.name}.former.tmp"
     temporary.mkdir(parents=True)
     tensors = {key: tensor.detach().contiguous() for key, tensor in model.state_dict().items()}
     save_file(tensors, temporary / WEIGHTS)
@@ -120,11 +132,12 @@ def save(
     if training is not None:
         torch.save(training, temporary / TRAINING)
     if final.exists():
-        shutil.rmtree(final)
+        final.rename(former)
     temporary.rename(final)
-    for old in run.glob(f"{kind}-*"):
-        if old != final and _NAME.fullmatch(old.name):
-            shutil.rmtree(old)
+    shutil.rmtree(former, ignore_errors=True)
+    others = [folder for folder in folders(run, kind) if folder != final]
+    for old in others[: len(others) - (keep - 1)]:
+        shutil.rmtree(old)
     return final
 
 

@@ -78,8 +78,21 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
 
 
 def check_same(saved: Experiment, given: Experiment, run: Path) -> None:
-    """Raise unless a run can go on as `given`: all that decides its result must be as saved."""
-    free = {"data.root", "data.workers", "train.log_every", "train.checkpoint_every"}
+    """Raise unless a run can go on as `given`: all that decides its result must be as saved.
+
+    But for rounding, and for noise that each process draws by itself, another number of processes
+    and another way to compute give the same result.
+    """
+    free = {
+        "data.root",
+        "data.workers",
+        "train.devices",
+        "train.compile",
+        "train.gradient_checkpointing",
+        "train.log_every",
+        "train.checkpoint_every",
+        "train.keep",
+    }
     old, new = flat(to_json(saved)), flat(to_json(given))
     changed = [
         f"{key} was {old.get(key)}, is {new.get(key)}"

@@ -17,10 +17,12 @@ from pamm.data import (
     eval_dataset,
     evaluation_batches,
 )
+from pamm.distributed import is_first, launch, total_over
 from pamm.errors import PammError, unknown
 from pamm.files import write_text
 from pamm.image_list import ImageList, read_image_list
 from pamm.metrics import Metric
+from pamm.metrics.base import exact_parts
 from pamm.precision import Precision
 from pamm.progress import progress
 from pamm.strict_json import from_json, read_json, to_json
@@ -60,7 +62,8 @@ def evaluate(
         loss per image as "loss".
     """
     metrics = {name: task.metric() for name, task in tasks.items()}
-    losses = {name: torch.zeros(2, dtype=torch.float64) for name in tasks}  # sum, images
+    # The sum in exact parts (see `exact_parts`), and the number of images.
+    losses = {name: torch.zeros(4, dtype=torch.float64) for name in tasks}
     device, training = next(model.parameters()).device, model.training
     model.eval()
     for batch in progress(batches, label=label):
@@ -70,14 +73,14 @@ def evaluate(
             if images := len(target):
                 target = target.to(device)
                 metrics[name].update(task.decode(given), target)
-                loss = float(task.loss(given, target))
-                losses[name] += torch.tensor([loss * images, images], dtype=torch.float64)
+                losses[name][:3] += exact_parts(task.loss(given, target).cpu() * images)
+                losses[name][3] += images
     model.train(training)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})
-        loss_sum, images = total(losses[name]).tolist()
-        scores[name] = {**metric.compute(), "loss": loss_sum / max(images, 1)}
+        *parts, images = total(losses[name]).tolist()
+        scores[name] = {**metric.compute(), "loss": sum(parts) / max(images, 1)}
     return scores
 
 
@@ -103,6 +106,7 @@ def evaluate_run(
     views: Views = ONE_VIEW,
     batch_size: int = 8,
     device: str | torch.device = "cpu",
+    devices: int = 1,
     precision: Precision = "32-true",
     trivial: bool = False,
 ) -> dict[str, Any]:
@@ -119,6 +123,9 @@ def evaluate_run(
         views: scales and mirroring at test time; the default is one view, as published.
         batch_size: images at once; does not change the scores.
         device: a torch device.
+        devices: processes on this machine that share the work, one GPU each on "cuda"; under
+            torchrun: torchrun's. Does not change the scores. All of them return the scores, the
+            first one writes the report.
         precision: of the network's arithmetic; the report names it.
         trivial: also score the constant predictor of each task (`Task.constant_prediction`).
 
@@ -129,7 +136,8 @@ def evaluate_run(
         PammError: no such model, data set or split; a list that does not fit the data set.
     """
     folder = find(source, checkpoint=checkpoint)
-    model = load(folder, device=device)
+    fabric = launch(devices, accelerator=torch.device(device).type)
+    model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
     saved = read_json(folder / CONFIG)
     config = from_json(DataConfig, saved["data"], where="data")
     if root is not None:
@@ -137,8 +145,22 @@ def evaluate_run(
     tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
     dataset = eval_dataset(config, split, tasks=list(tasks))
     chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
-    batches = evaluation_batches(dataset, batch_size=batch_size, workers=config.workers)
-    scores = evaluate(model, batches, tasks, lists=chosen, views=views, precision=precision)
+    batches = evaluation_batches(
+        dataset,
+        batch_size=batch_size,
+        rank=fabric.global_rank,
+        world=fabric.world_size,
+        workers=config.workers,
+    )
+    scores = evaluate(
+        model,
+        batches,
+        tasks,
+        total=total_over(fabric),
+        lists=chosen,
+        views=views,
+        precision=precision,
+    )
     how = {
         "preset": protocol,
         "scales": views.scales,
@@ -160,11 +182,12 @@ def evaluate_run(
         "notes": departures(dataset, chosen) if split == "val" else [],
         "scores": scores,
     }
-    if trivial:
+    if trivial and is_first():
         train = eval_dataset(config, "train", tasks=list(tasks))
         report["trivial"] = constant_scores(train, dataset, tasks, lists=chosen)
     report = to_json(report)
-    write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
+    if is_first():
+        write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
     return report
 
 

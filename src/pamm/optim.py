@@ -1,10 +1,12 @@
-"""The optimiser and the learning rate of a step."""
+"""The optimiser, the learning rate of a step, and the average of the weights over steps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pamm.errors import PammError
 
@@ -25,6 +27,9 @@ class OptimConfig:
     """Steps over which the rate first rises linearly."""
     clip_norm: float = 10.0
     """The gradient is scaled down to at most this norm; 0 = never."""
+    layer_decay: float = 1.0
+    """Each layer of the backbone has this times the rate of the one after it, the last one this
+    times that of all that comes after the backbone. 1 = all alike, as in the paper's recipe."""
 
     def __post_init__(self) -> None:
         for name in ("weight_decay", "power", "warmup", "clip_norm"):
@@ -32,31 +37,45 @@ class OptimConfig:
                 raise PammError(f"{name}: got {getattr(self, name)}, want 0 or more")
         if self.lr <= 0:
             raise PammError(f"lr: got {self.lr}, want more than 0")
+        if not 0 < self.layer_decay <= 1:
+            raise PammError(f"layer_decay: got {self.layer_decay}, want more than 0, at most 1")
 
 
 def make_optimizer(
     model: nn.Module, config: OptimConfig, *, fused: bool = True
 ) -> torch.optim.Adam:
-    """Adam over all parameters of the model, in one group or in two.
+    """Adam over all parameters of the model, in groups of one weight decay and rate each.
 
     Args:
-        model: whose parameters.
+        model: whose parameters; a `PAMM`, where a layer decay is set.
         config: learning rate, weight decay and the groups it holds for.
         fused: one operation for all parameters; False where a gradient scaler has to undo its
             scale before the gradients are clipped.
     """
-    named = list(model.named_parameters())
-    if not config.decay_matrices_only:
-        groups = [{"params": [p for _, p in named], "weight_decay": config.weight_decay}]
-    else:
-        groups = [
-            {
-                "params": [p for name, p in named if is_matrix(name, p)],
-                "weight_decay": config.weight_decay,
-            },
-            {"params": [p for name, p in named if not is_matrix(name, p)], "weight_decay": 0.0},
-        ]
-    return torch.optim.Adam(groups, lr=config.lr, fused=fused)
+    scales = rate_scales(model, config.layer_decay)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, p in model.named_parameters():
+        decays = is_matrix(name, p) or not config.decay_matrices_only
+        groups.setdefault((scales.get(name, 1.0), decays), []).append(p)
+    settings = [
+        {"params": parameters, "weight_decay": config.weight_decay * decays, "lr_scale": scale}
+        for (scale, decays), parameters in groups.items()
+    ]
+    return torch.optim.Adam(settings, lr=config.lr, fused=fused)
+
+
+def rate_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+    """{parameter of the backbone: its learning rate in units of the full one}.
+
+    The rate of a layer is layer_decay ** (number of layers above it, the rest of the network
+    counting as one), as in the fine-tuning of BEiT. A ViT's final norm goes with its last block.
+    """
+    if layer_decay == 1:
+        return {}
+    backbone: Any = model.backbone
+    layers = backbone.layers()
+    top = max(layers.values()) + 1
+    return {f"backbone.{name}": layer_decay ** (top - i) for name, i in layers.items()}
 
 
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:
@@ -75,7 +94,19 @@ def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The same rate in every group."""
+    """The rate of every group, from that of the heads."""
     groups: Iterable[dict] = optimizer.param_groups
     for group in groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("lr_scale", 1.0)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move averaged weights a step towards the model's: average = decay * average + rest * model.
+
+    Buffers, such as the statistics of batch norms, which are averages already, are copied.
+    """
+    update = get_ema_multi_avg_fn(decay)
+    update(list(average.parameters()), list(model.parameters()), None)
+    for mean, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        mean.copy_(buffer)

@@ -11,6 +11,13 @@ T = TypeVar("T")
 TERMINAL_SECONDS = 0.1  # between two redraws of the line
 PLAIN_SECONDS = 10.0  # between two plain lines that are a tenth of the way apart
 SLOW_SECONDS = 60.0  # between two plain lines that are less apart
+_silent = False
+
+
+def silence() -> None:
+    """Show no progress in this process any more: another one works on the same and shows its."""
+    global _silent
+    _silent = True
 
 
 def progress(
@@ -54,7 +61,7 @@ class ProgressLine:
     ) -> None:
         self.total, self.label, self.before = total, label, done
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.live = self.stream.isatty() and not _silent
         self.start = self.shown_at = time.monotonic()
         self.done = self.shown = done
         self.note = ""
@@ -80,6 +87,8 @@ class ProgressLine:
 
     def _show(self) -> None:
         self.shown, self.shown_at = self.done, time.monotonic()
+        if _silent:
+            return
         elapsed = self.shown_at - self.start
         text = describe(self.done, self.total, elapsed, self.label, before=self.before)
         text = f"{text}  {self.note}".rstrip()

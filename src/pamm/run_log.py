@@ -1,6 +1,7 @@
 """What a training run leaves to read: a progress line, metrics.jsonl and TensorBoard curves."""
 
 import json
+import math
 import platform
 import subprocess
 import time
@@ -36,6 +37,12 @@ class RunLog:
         write_text(self._path, "".join(json.dumps(r) + "\n" for r in kept))
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
         self._line = ProgressLine(steps, label="training", done=start)
+        #: Step -> total loss of the validations so far.
+        self.validations = {
+            r["step"]: math.inf if r["total/loss"] is None else float(r["total/loss"])
+            for r in kept
+            if r["split"] == "val"
+        }
         self._began = time.monotonic()
 
     def train(self, step: int, losses: Mapping[str, float], *, rate: float) -> None:
@@ -46,7 +53,8 @@ class RunLog:
             self._record(step, "train", {**values, "learning_rate": rate})
 
     def validation(self, step: int, scores: Mapping[str, Mapping[str, float]]) -> None:
-        """After a validation: a record of all scores."""
+        """After a validation: a record of all scores, among them the loss of "total"."""
+        self.validations[step] = scores["total"]["loss"]
         flat = {f"{task}/{key}": v for task, s in scores.items() for key, v in s.items()}
         self._record(step, "val", flat)
 

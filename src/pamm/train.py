@@ -1,20 +1,21 @@
 """Training: the loop, on Lightning Fabric. A run is a pure function of its configuration.
 
 Every random number of step s on process r comes from (seed, s, r), and every batch from (seed, s),
-so a run that was killed and resumed ends with the weights of an unbroken one, bit by bit.
+so a run that was killed and resumed ends with the weights of an unbroken one, bit by bit. The
+gradient is that of the whole batch, however it is divided among processes.
 """
 
+import copy
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pamm import checkpoint
@@ -28,14 +29,23 @@ from pamm.data import (
     train_dataset,
     training_batches,
 )
+from pamm.distributed import Stop, launch, leave, total_over
 from pamm.errors import PammError
-from pamm.evaluate import evaluate
+from pamm.evaluate import Scores, evaluate
 from pamm.files import write_text
 from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
-from pamm.optim import OptimConfig, learning_rate, make_optimizer, set_learning_rate
+from pamm.model.batch_norm import synchronise
+from pamm.optim import (
+    OptimConfig,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    update_average,
+)
 from pamm.precision import Precision
 from pamm.run_log import RunLog
+from pamm.step import agree, diverged, gradient, seed_step
 from pamm.tasks import Task
 
 
@@ -48,21 +58,32 @@ class TrainConfig:
     batch_size: int = 6
     """Images per step, over all processes and accumulated parts."""
     accumulate: int = 1
-    """Parts that the batch of a process is computed in, one after the other, to save memory."""
+    """Parts that the batch of a process is computed in, one after the other, to save memory; each
+    has its own batch statistics and number of labelled pixels."""
     precision: Precision = "32-true"
     """Of the arithmetic; the weights stay in float32."""
     devices: int = 1
-    """Processes on this machine, one GPU each where there are GPUs."""
+    """Processes on this machine, one GPU each where there are GPUs. Under torchrun: torchrun's."""
     seed: int = 0
     """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
     load_balancing: float = 0.0
     """Weight of the routers' load-balancing loss; 0 = off, as in the paper presets."""
+    ema: float = 0.0
+    """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
+    saved as the model and called the best. 0 = off: the weights themselves."""
+    gradient_checkpointing: bool = False
+    """Compute the backbone's blocks and the PAMEs twice to save memory; the result is the same.
+    Backbones with batch norms keep theirs."""
+    compile: bool = False
+    """Compile the network with torch.compile: some minutes before the first step."""
     log_every: int = 50
     """Steps between two training records."""
     validate_every: int = 5_000
     """Steps between two validations; there is always one at the end."""
     checkpoint_every: int = 1_000
-    """Steps between two checkpoints to resume from; there is always one at the end."""
+    """Steps between two checkpoints to resume from; there is always one before a validation."""
+    keep: int = 1
+    """How many of these checkpoints to keep, the newest; and the best model."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -73,16 +94,30 @@ class TrainConfig:
             "log_every",
             "validate_every",
             "checkpoint_every",
+            "keep",
         ):
             if getattr(self, name) < 1:
                 raise PammError(f"{name}: got {getattr(self, name)}, want at least 1")
         if self.seed < 0:
             raise PammError(f"seed: got {self.seed}, want 0 or more")
-        if self.batch_size % (self.accumulate * self.devices):
+        if not 0 <= self.ema < 1:
+            raise PammError(f"ema: got {self.ema}, want 0 (off) or more, less than 1")
+        self.images_at_once(self.devices)
+
+    def images_at_once(self, processes: int) -> int:
+        """Images in one part of the batch of one of so many processes.
+
+        Raises:
+            PammError: the batch does not divide.
+        """
+        images, rest = divmod(self.batch_size, self.accumulate * processes)
+        if rest:
             raise PammError(
-                f"batch_size: {self.batch_size} images do not divide into {self.devices} devices x "
-                f"{self.accumulate} accumulated parts"
+                f"batch_size: {self.batch_size} images do not divide into {processes} processes x "
+                f"{self.accumulate} accumulated parts; give a multiple of "
+                f"{self.accumulate * processes}"
             )
+        return images
 
 
 def train(
@@ -107,57 +142,77 @@ def train(
 
     Raises:
         PammError: the data set lacks a task or has other classes, or the training diverged.
+        SystemExit: SIGTERM came; with code 143, after the step and a checkpoint.
     """
     tasks = matching_tasks(model, data)
     keep_freed_memory()
-    fabric = Fabric(devices=settings.devices, precision=settings.precision)
-    fabric.launch()
+    fabric = launch(settings.devices, precision=settings.precision)
+    network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
+    judged = copy.deepcopy(network).to(fabric.device) if settings.ema else network
+    optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
+    start = restore(run, network, judged, optimizer, fabric)
+    compiled: Any = torch.compile(network) if settings.compile else network
+    wrapped, optimizer = fabric.setup(compiled, optimizer)
+    batches, validation = loaders(fabric, data, tasks, settings, start=start)
+    log = open_log(run, start, settings, papers) if fabric.is_global_zero else None
+    validated: Any = fabric.broadcast(log.validations if log else None)
+
+    network.train()
+    with Stop() as stop, closing(log) if log else nullcontext():
+        for step in range(start, settings.steps + 1):  # so many are done
+            if due(step, settings.validate_every, settings.steps) and step not in validated:
+                with stop.at_once():
+                    scores = evaluate(judged, validation, tasks, total=total_over(fabric))
+                if log:
+                    keep_scores(log, step, scores, judged, data=data, run=run)
+            if step == settings.steps:
+                break
+            seed_step(settings.seed, step, fabric.global_rank)
+            set_learning_rate(optimizer, rate := learning_rate(step, settings.steps, optim))
+            mine = gradient(
+                fabric, wrapped, network, batches, tasks,
+                parts=settings.accumulate, load_balancing=settings.load_balancing,
+            )  # fmt: skip
+            losses, stopping = agree(fabric, mine, stop.requested)
+            if not all(map(math.isfinite, losses.values())):
+                raise diverged(step, losses, run)
+            if optim.clip_norm:
+                fabric.clip_gradients(wrapped, optimizer, max_norm=optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if settings.ema:
+                update_average(judged, network, settings.ema)
+            if log:
+                log.train(step + 1, losses, rate=rate)
+                if stopping or due_to_save(step + 1, settings):
+                    state = training_state(network, judged, optimizer, fabric)
+                    checkpoint.save(
+                        run, "last", step + 1, judged, data=data, training=state, keep=settings.keep
+                    )
+            if stopping:
+                leave(fabric, f"stopped after step {step + 1}; go on with --resume")
+    fabric.barrier()
+    return checkpoint.find(run)
+
+
+def initial_network(
+    model: ModelConfig,
+    data: DataConfig,
+    tasks: Mapping[str, Task],
+    settings: TrainConfig,
+    *,
+    processes: int,
+) -> PAMM:
+    """The network before the first step; one process or many start from the same weights."""
     torch.manual_seed(settings.seed)
     network = PAMM(model)
     network.tasks, network.image_size = dict(tasks), data.size
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
-    optimizer = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
-    start, best = restore(run, network, optimizer)
-    wrapped, optimizer = fabric.setup(network, optimizer)
-    batches, validation = loaders(fabric, data, tasks, settings, start=start)
-    log = None
-    if fabric.is_global_zero:
-        log = RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
-        for name, content in papers.items() if start == 0 else ():
-            write_text(run / name, json.dumps(content, indent=1) + "\n")
-
-    wrapped.train()
-    for step in range(start, settings.steps):
-        seed_step(settings.seed, step, fabric.global_rank)
-        rate = learning_rate(step, settings.steps, optim)
-        set_learning_rate(optimizer, rate)
-        losses = gradient(fabric, wrapped, batches, tasks, settings)
-        if not all(map(math.isfinite, losses.values())):
-            raise diverged(step, losses, run)
-        if optim.clip_norm:
-            fabric.clip_gradients(wrapped, optimizer, max_norm=optim.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-
-        done = step + 1
-        if log:
-            log.train(done, losses, rate=rate)
-        if due(done, settings.validate_every, settings.steps):
-            share_buffers(fabric, network)
-            scores = evaluate(network, validation, tasks, total=fabric_sum(fabric))
-            loss = sum(task.loss_weight * scores[name]["loss"] for name, task in tasks.items())
-            if log:
-                log.validation(done, {"total": {"loss": loss}, **scores})
-                if loss < best:
-                    checkpoint.save(run, "best", done, network, data=data)
-            best = min(best, loss)
-        if log and due(done, settings.checkpoint_every, settings.steps):
-            state = {"optimizer": optimizer.state_dict(), "best": best}
-            checkpoint.save(run, "last", done, network, data=data, training=state)
-    if log:
-        log.close()
-    fabric.barrier()
-    return checkpoint.find(run)
+    if processes > 1:
+        synchronise(network)
+    if settings.gradient_checkpointing:
+        network.recompute_activations()
+    return network
 
 
 def loaders(
@@ -172,7 +227,7 @@ def loaders(
     place = {"rank": fabric.global_rank, "world": fabric.world_size, "workers": data.workers}
     batches = training_batches(
         train_dataset(data, tasks=tasks),
-        batch_size=settings.batch_size // (settings.accumulate * fabric.world_size),
+        batch_size=settings.images_at_once(fabric.world_size),
         seed=settings.seed,
         start=start * settings.accumulate,
         **place,
@@ -182,27 +237,25 @@ def loaders(
     return iter(on_device), validation
 
 
-def gradient(
-    fabric: Fabric,
-    model: Any,
-    batches: Iterator[Batch],
-    tasks: Mapping[str, Task],
-    settings: TrainConfig,
-) -> dict[str, float]:
-    """Add the gradient of one step's batch, part by part; gives the mean loss of each task."""
-    losses = torch.zeros(len(tasks))
-    for part in range(settings.accumulate):
-        batch = next(batches)
-        with fabric.no_backward_sync(model, enabled=part + 1 < settings.accumulate):
-            logits = model(batch["image"])
-            values = [task.loss(logits[n], batch["targets"][n]) for n, task in tasks.items()]
-            weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]
-            total = torch.stack(weighted).sum()
-            if settings.load_balancing:
-                total = total + settings.load_balancing * model.module.balance_loss()
-            fabric.backward(total / settings.accumulate)
-        losses += torch.stack(values).detach().float().cpu() / settings.accumulate
-    return dict(zip(tasks, losses.tolist(), strict=True))
+def open_log(run: Path, start: int, settings: TrainConfig, papers: Mapping[str, Any]) -> RunLog:
+    """The records of the run; a new one also gets its papers."""
+    for name, content in papers.items() if start == 0 else ():
+        write_text(run / name, json.dumps(content, indent=1) + "\n")
+    return RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
+
+
+def keep_scores(
+    log: RunLog, step: int, scores: Scores, network: PAMM, *, data: DataConfig, run: Path
+) -> None:
+    """After a validation: the model if it is the best so far, and then the record of its scores.
+
+    In this order a record says that nothing of the validation is left to do.
+    """
+    weights = {name: task.loss_weight for name, task in network.tasks.items()}
+    loss = sum(weight * scores[name]["loss"] for name, weight in weights.items())
+    if loss < min(log.validations.values(), default=math.inf):
+        checkpoint.save(run, "best", step, network, data=data)
+    log.validation(step, {"total": {"loss": loss}, **scores})
 
 
 def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
@@ -221,48 +274,39 @@ def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
     return tasks
 
 
-def restore(run: Path, network: PAMM, optimizer: torch.optim.Optimizer) -> tuple[int, float]:
-    """Put the newest checkpoint of a run in place, if there is one: (steps done, best loss)."""
+def restore(
+    run: Path, network: PAMM, judged: PAMM, optimizer: torch.optim.Optimizer, fabric: Fabric
+) -> int:
+    """Put the newest checkpoint of a run in place, if there is one; gives the steps done."""
     folder = checkpoint.newest(run, "last")
     if folder is None:
-        return 0, math.inf
-    checkpoint.load_weights(network, folder)
+        return 0
+    checkpoint.load_weights(judged, folder)
     state = checkpoint.load_training(folder)
+    if judged is not network:
+        network.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
-    return checkpoint.step_of(folder), state["best"]
+    fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+    return checkpoint.step_of(folder)
 
 
-def seed_step(seed: int, step: int, rank: int) -> None:
-    """Make the random numbers of a step a function of (seed, step, rank) alone."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0]))
+def training_state(network: PAMM, judged: PAMM, optimizer: Any, fabric: Fabric) -> dict[str, Any]:
+    """What `restore` needs beside the model: the weights too, where the model is their average."""
+    state = {
+        "optimizer": optimizer.state_dict(),
+        "precision": fabric.strategy.precision.state_dict(),
+    }
+    return state if judged is network else {**state, "weights": network.state_dict()}
 
 
 def due(done: int, every: int, steps: int) -> bool:
     """Whether something that happens every so many steps, and at the end, happens now."""
-    return done % every == 0 or done == steps
+    return (done > 0 and done % every == 0) or done == steps
 
 
-def share_buffers(fabric: Fabric, network: PAMM) -> None:
-    """Give all processes the batch-norm statistics of the first, which is the one that saves."""
-    shared = fabric.broadcast([buffer.cpu() for buffer in network.buffers()])
-    for buffer, value in zip(network.buffers(), shared, strict=True):
-        buffer.copy_(value)
-
-
-def fabric_sum(fabric: Fabric) -> Callable[[Tensor], Tensor]:
-    """Sums a tensor over all processes of a run, wherever the tensor lives."""
-
-    def total(tensor: Tensor) -> Tensor:
-        summed: Any = fabric.all_reduce(tensor.to(fabric.device), reduce_op="sum")
-        return summed.to(tensor.device)
-
-    return total
-
-
-def diverged(step: int, losses: Mapping[str, float], run: Path) -> PammError:
-    """The error of a loss that is no number any more."""
-    bad = ", ".join(name for name, loss in losses.items() if not math.isfinite(loss))
-    return PammError(
-        f"the loss of {bad} is not finite at step {step}: the training diverged. Lower --optim.lr "
-        f"or use --train.precision 32-true; the last checkpoint in {str(run)!r} is untouched"
+def due_to_save(done: int, settings: TrainConfig) -> bool:
+    """Every so often, and before a validation, in which a run may be stopped at once."""
+    return any(
+        due(done, every, settings.steps)
+        for every in (settings.checkpoint_every, settings.validate_every)
     )

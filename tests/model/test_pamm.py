@@ -37,6 +37,26 @@ VARIANTS = {
 }
 
 
+@pytest.mark.parametrize("backbone", ["test_vit", "test_convnext", "test_resnet", "test_vit4"])
+def test_recomputed_activations_change_no_gradient(build, backbone):
+    """Drop path and router noise are drawn again alike; the balance loss reaches the routers."""
+    models = [build(backbone=backbone, drop_path=0.5) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    models[1].recompute_activations()
+    image, results, passes = torch.randn(2, 3, 32, 32), [], []
+    for i, model in enumerate(models):
+        model.pame[0].reduce.register_forward_hook(lambda *_, i=i: passes.append(i))
+        torch.manual_seed(1)
+        logits = model.train()(image)
+        (sum(x.square().mean() for x in logits.values()) + model.balance_loss()).backward()
+        results.append({name: p.grad for name, p in model.named_parameters()})
+    assert passes == [0, 1, 1]
+    for name, expected in results[0].items():
+        torch.testing.assert_close(results[1][name], expected, rtol=0, atol=0, msg=name)
+    for a, b in zip(models[0].buffers(), models[1].buffers(), strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_parameter_gets_a_gradient(build, variant):
     model = build(**VARIANTS[variant])

@@ -114,6 +114,36 @@ def test_an_image_without_labels_changes_nothing(task: Task) -> None:
     torch.testing.assert_close(task.loss(logits, target), alone)
 
 
+@pytest.mark.parametrize("unlabelled_share", [False, True])
+def test_the_mean_of_the_losses_of_two_processes(task: Task, unlabelled_share: bool) -> None:
+    """Is the loss of both batches together, gradients too, however the labels are divided."""
+    logits, target = random_logits(task, batch=4), random_target(task, batch=4)
+    if unlabelled_share:
+        target[:1] = task.missing(6, 7)
+    whole = logits.clone().requires_grad_()
+    loss = task.loss(whole, target)
+    loss.backward()
+    shares, counts = (slice(0, 1), slice(1, 4)), []
+
+    def note(count: torch.Tensor) -> torch.Tensor:
+        counts.append(count)
+        return count
+
+    for share in shares:  # what each process would tell the other
+        task.loss(logits[share], target[share], mean=note)
+    half = len(counts) // 2
+    means = [(a + b) / 2 for a, b in zip(counts[:half], counts[half:], strict=True)]
+    parts = logits.clone().requires_grad_()
+    losses = []
+    for share in shares:
+        answers = iter(means)
+        losses.append(task.loss(parts[share], target[share], mean=lambda _, a=answers: next(a)))
+    mean = torch.stack(losses).mean()
+    mean.backward()
+    torch.testing.assert_close(mean, loss)
+    torch.testing.assert_close(parts.grad, whole.grad)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_logits_are_computed_in_float32(task: Task, dtype: torch.dtype) -> None:
     logits, target = random_logits(task).to(dtype), random_target(task)

@@ -22,6 +22,7 @@ def train(arguments: Sequence[str]) -> None:
     """Train a model: pamm train PRESET [--out RUN] [--section.option VALUE ...]."""
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
+    from pamm.distributed import is_first
     from pamm.model import ModelConfig
     from pamm.optim import OptimConfig
     from pamm.train import TrainConfig
@@ -56,7 +57,8 @@ def train(arguments: Sequence[str]) -> None:
             experiment = experiment.with_tasks(tasks)
         note_missing_library()
         folder = run_experiment(experiment, out, resume=resume)
-        print(f"trained model: {folder}\nscores:        pamm evaluate {out}")
+        if is_first():
+            print(f"trained model: {folder}\nscores:        pamm evaluate {out}")
 
     parse(command, rest, f"pamm train {name}")
 
@@ -77,6 +79,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         flip: bool = False,
         batch_size: int = 8,
         device: str = "auto",
+        devices: int = 1,
         precision: Precision = "32-true",
         trivial: bool = False,
     ) -> None:
@@ -96,9 +99,12 @@ def evaluate(arguments: Sequence[str]) -> None:
             flip: Show it each image mirrored, too; published scores are without.
             batch_size: Images at once.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
+            devices: Processes on this machine, one GPU each where there are GPUs; under torchrun:
+                torchrun's. The scores are the same.
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
+        from pamm.distributed import is_first
         from pamm.evaluate import evaluate_run
         from pamm.memory import keep_freed_memory
         from pamm.report import print_scores
@@ -116,9 +122,12 @@ def evaluate(arguments: Sequence[str]) -> None:
             views=Views(scales=scales, flip=flip),
             batch_size=batch_size,
             device=torch_device(device),
+            devices=devices,
             precision=precision,
             trivial=trivial,
         )
+        if not is_first():
+            return
         print_scores(report)
         print(f"report: {Path(report['model']) / 'metrics.json'}")
 

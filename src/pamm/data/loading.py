@@ -9,6 +9,7 @@ loading processes, sees what the unbroken run would have seen; and the same B on
 training processes sees the same images in the same steps.
 """
 
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -172,24 +173,25 @@ class StreamSampler(Sampler[list[Draw]]):
 
 
 class ShardSampler(Sampler[list[int]]):
-    """One process's share of a data set, in order, as lists of indices: rank, rank + world, ...
+    """One process's share of a data set, as lists of indices: batches rank, rank + world, ...
 
-    The shares of all ranks together hold every index exactly once; a share may be empty.
+    The shares of all ranks together hold every index exactly once; a share may be empty. An image
+    is in the same batch for any number of processes, so the network computes it to the same bits.
     """
 
     def __init__(self, length: int, batch_size: int, *, rank: int = 0, world: int = 1) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be at least 1")
         _check_rank(rank, world)
-        self.batch_size = batch_size
-        self.indices = range(rank, length, world)
+        self.length, self.batch_size = length, batch_size
+        self.firsts = range(rank * batch_size, length, world * batch_size)
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.batch_size)
+        return len(self.firsts)
 
     def __iter__(self) -> Iterator[list[int]]:
-        for first in range(0, len(self.indices), self.batch_size):
-            yield list(self.indices[first : first + self.batch_size])
+        for first in self.firsts:
+            yield list(range(first, min(first + self.batch_size, self.length)))
 
 
 def training_batches(
@@ -254,8 +256,14 @@ def _loader(
         batch_sampler=sampler,
         collate_fn=collate,
         num_workers=workers,
+        worker_init_fn=_outlive_the_signal,
         generator=torch.Generator(),  # its own: loading must not advance the global one
     )
+
+
+def _outlive_the_signal(_worker: int) -> None:
+    """Leave SIGTERM to the process that trains: it may still want the batch of its last step."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _check_rank(rank: int, world: int) -> None:

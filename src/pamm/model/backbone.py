@@ -7,10 +7,12 @@ projected to a common width and resized to a common grid.
 
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import timm
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,6 +80,30 @@ class Backbone(nn.Module):
         maps = self._plain(image) if self.plain else self._hierarchical(image)
         size = (image.shape[-2] // self.stride, image.shape[-1] // self.stride)
         return [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
+
+    def layers(self) -> dict[str, int]:
+        """{name of a parameter of the timm model: its layer}, 0 for the first, in timm's grouping.
+
+        Raises:
+            PammError: timm has none for this model.
+        """
+        if not hasattr(self.net, "group_matcher"):
+            raise PammError(
+                f"backbone {type(self.net).__name__} names no layers: leave --optim.layer-decay 1"
+            )
+        groups = group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
+        return {f"net.{name}": layer for name, layer in groups.items()}
+
+    def recompute(self) -> None:
+        """Keep the inputs of the blocks only, and compute the rest again for the gradient.
+
+        Batch norms would count a batch twice; models that have some keep everything, as do those
+        for which timm does not offer it.
+        """
+        if any(isinstance(m, nn.BatchNorm2d) for m in self.net.modules()):
+            return
+        with suppress(AttributeError, AssertionError):  # what timm's models say instead of no
+            self.net.set_grad_checkpointing(True)
 
     def _plain(self, image: Tensor) -> list[Tensor]:
         """Only the last map goes through the final norm; class and register tokens are dropped."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from pamm.errors import PammError, unknown
 from pamm.model.backbone import TAPS, Backbone
@@ -103,6 +104,7 @@ class PAMM(nn.Module):
         self.tasks: dict[str, Any] = {}
         #: (height, width) of the images it was trained on, likewise.
         self.image_size: tuple[int, int] | None = None
+        self._recompute = False
         tasks, stages, d_model = len(config.tasks), range(config.stages), config.d_model
         self.backbone = Backbone(
             config.backbone,
@@ -163,13 +165,27 @@ class PAMM(nn.Module):
         padded = pad_to_multiple(image, self.backbone.multiple)
         stages = self.backbone(padded)
         maps = [conv(stage) for conv, stage in zip(self.task_conv, stages, strict=True)]
-        maps = [pame(m) for pame, m in zip(self.pame, maps, strict=True)]
+        maps = [self._refined(pame, m) for pame, m in zip(self.pame, maps, strict=True)]
         fused = self.stage_fusion(maps)
         height, width = image.shape[-2:]
         return {
             task: logits[..., :height, :width]
             for task, logits in self.decoder(fused, tuple(padded.shape[-2:])).items()
         }
+
+    def recompute_activations(self) -> None:
+        """In training, keep only what goes into each PAME and block of the backbone.
+
+        The rest is computed again for the gradient: a third more work and a fraction of the memory.
+        The results are the same, as random numbers are repeated too.
+        """
+        self._recompute = True
+        self.backbone.recompute()
+
+    def _refined(self, pame: nn.Module, maps: Tensor) -> Tensor:
+        if self._recompute and self.training:
+            return checkpoint(pame, maps, use_reentrant=False)
+        return pame(maps)
 
     def routers(self) -> dict[str, Router]:
         """{module name: router} of all stages; `router.weights` are those of the last forward."""

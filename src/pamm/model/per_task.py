@@ -10,7 +10,8 @@ import math
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from pamm.model.batch_norm import count_batch, normalise
 
 
 def conv(tasks: int, inputs: int, outputs: int, size: int = 1, *, bias: bool = True) -> nn.Conv2d:
@@ -43,18 +44,10 @@ def batch_norm_of(task: int, norm: Any, x: Tensor) -> Tensor:
     """One task's part of a `batch_norm`, on its features (..., C), channels last."""
     C = x.shape[-1]
     own = slice(task * C, (task + 1) * C)
-    if norm.training and task == 0:
-        norm.num_batches_tracked += 1
-    y = F.batch_norm(
-        x.reshape(1, -1, 1, C).movedim(-1, 1),  # (1, C, positions, 1), channels last in memory
-        norm.running_mean[own],
-        norm.running_var[own],
-        norm.weight[own],
-        norm.bias[own],
-        norm.training,
-        norm.momentum,
-        norm.eps,
-    )
+    if task == 0:
+        count_batch(norm)
+    # (1, C, positions, 1), channels last in memory
+    y = normalise(norm, x.reshape(1, -1, 1, C).movedim(-1, 1), own)
     return y.movedim(1, -1).reshape(x.shape)
 
 

@@ -8,7 +8,7 @@ target has in front of H and W.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -29,6 +29,13 @@ Protocol = Literal["official", "plain"]
 Array = NDArray[Any]
 Picture = NDArray[np.uint8]
 """A picture to look at: uint8 (H, W, 3), sRGB."""
+Mean = Callable[[Tensor], Tensor]
+"""Averages counts over the processes of a training."""
+
+
+def alone(count: Tensor) -> Tensor:
+    """The `Mean` of one process."""
+    return count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +73,16 @@ class Task(ABC):
                 f"task {self.name!r}: loss_weight is {self.loss_weight}, must be finite and >= 0"
             )
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, target: Tensor, *, mean: Mean = alone) -> Tensor:
         """The training loss, a scalar, before `loss_weight`: the mean over the valid pixels.
+
+        Where several processes have a part of the batch each, the mean of their losses is the loss
+        of the whole batch: each divides its sum by the `mean` number of valid pixels.
 
         Args:
             logits: (B, C, H, W) of any float type; computed in float32 at least.
             target: (B, *lead, H, W).
+            mean: averages counts over these processes; all of them must call.
 
         Returns:
             A scalar; 0 with a zero gradient where no pixel is valid.
@@ -86,7 +97,7 @@ class Task(ABC):
                 f"task {self.name!r}: target has shape {tuple(target.shape)}, but logits of shape "
                 f"{tuple(logits.shape)} want {wanted}"
             )
-        return self._loss(at_least_float32(logits), target)
+        return self._loss(at_least_float32(logits), target, mean)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Logits (B, C, H, W) to the prediction in units, see the subclass. Pixel by pixel."""
@@ -193,7 +204,7 @@ class Task(ABC):
         return {"type": self.type_name, **listed}
 
     @abstractmethod
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor: ...
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor: ...
 
     @abstractmethod
     def _decode(self, logits: Tensor) -> Tensor: ...
@@ -236,10 +247,15 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """The sum of `values` where `valid` (of the same or a broadcasting shape), over its count.
+def sum_over_count(values: Tensor, valid: Tensor, count: Tensor) -> Tensor:
+    """The sum of `values` where `valid` (of the same or a broadcasting shape), over a count.
 
-    0 where nothing is valid; values elsewhere may be anything, NaN too.
+    0 where the count is; values that are not valid may be anything, NaN too.
     """
     kept = torch.where(valid, values, values.new_zeros(()))
-    return kept.sum() / valid.sum().clamp(min=1)
+    return kept.sum() / at_least_some(count)
+
+
+def at_least_some(count: Tensor) -> Tensor:
+    """1 instead of 0: a divisor. A mean count of several processes may lie between the two."""
+    return torch.where(count > 0, count, torch.ones_like(count))

@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import IGNORE, Array, Picture, Task, masked_mean, mean_over_images
+from pamm.tasks.base import (
+    IGNORE,
+    Array,
+    Mean,
+    Picture,
+    Task,
+    mean_over_images,
+    sum_over_count,
+)
 from pamm.tasks.colours import INVALID
 
 
@@ -40,15 +48,17 @@ class BinaryMap(Task, ABC):
         return IGNORE
 
     @abstractmethod
-    def weight_of_positives(self, positive: Tensor, valid: Tensor) -> Tensor | float:
-        """w in 0..1, from the bool maps (B, 1, H, W) of the yes and of the labelled pixels."""
+    def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> Tensor | float:
+        """w in 0..1, from the numbers of yes and of labelled pixels in the batch, scalars."""
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
         positive, valid = target == 1, target != IGNORE
-        w = self.weight_of_positives(positive, valid)
+        positives, labelled = mean(torch.stack([positive.sum(), valid.sum()]))
+        w = self.weight_of_positives(positives, labelled)
         yes = positive.to(logits.dtype)
         entropy = F.binary_cross_entropy_with_logits(_logit(logits), yes, reduction="none")
-        return masked_mean((w * yes + (1 - w) * (1 - yes)) * entropy, valid)
+        weighted = (w * yes + (1 - w) * (1 - yes)) * entropy
+        return sum_over_count(weighted, valid, labelled)
 
     def _decode(self, logits: Tensor) -> Tensor:
         return _logit(logits).sigmoid()

@@ -39,5 +39,5 @@ class Boundary(BinaryMap):
 
         return BoundaryF(max_dist=self.max_dist)
 
-    def weight_of_positives(self, positive: Tensor, valid: Tensor) -> float:
+    def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> float:
         return self.positive_weight

@@ -13,10 +13,12 @@ from torch import Tensor
 from pamm.tasks.base import (
     IGNORE,
     Array,
+    Mean,
     Picture,
     Protocol,
     Task,
     at_least_float32,
+    at_least_some,
     mean_over_images,
 )
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
@@ -74,10 +76,10 @@ class ClassMap(Task, ABC):
 
         return MeanIoU(self.channels, ignore_index=self.ignore_index)
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
         target = target.long()
         total = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="sum")
-        return total / (target != self.ignore_index).sum().clamp(min=1)
+        return total / at_least_some(mean((target != self.ignore_index).sum()))
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)

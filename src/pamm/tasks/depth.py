@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.tasks.base import Array, Picture, Task, masked_mean, mean_over_images
+from pamm.tasks.base import Array, Mean, Picture, Task, mean_over_images, sum_over_count
 from pamm.tasks.colours import INVALID, near_bright
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class Depth(Task):
     def rescale(self, target: Tensor, scale: float) -> Tensor:
         return target / scale
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
         valid = _labelled(target)
         # A NaN in the target must not reach the gradient through the masked pixels.
         distance = (logits - torch.where(valid, target, 0)).abs()
-        return masked_mean(distance, valid)
+        return sum_over_count(distance, valid, mean(valid.sum()))
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.clamp(min=0)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import Array, Picture, Task, masked_mean, mean_over_images
+from pamm.tasks.base import Array, Mean, Picture, Task, mean_over_images, sum_over_count
 from pamm.tasks.colours import INVALID
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class Normals(Task):
         sign = target.new_tensor([-1, 1, 1]).view(3, 1, 1)
         return target.flip(-1) * sign
 
-    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
         """Summed over the three components, mean over the labelled pixels."""
         valid = (target != 0).any(dim=1)
         distance = (F.normalize(logits, dim=1, eps=SHORTEST) - target).abs().sum(dim=1)
-        return masked_mean(distance, valid)
+        return sum_over_count(distance, valid, mean(valid.sum()))
 
     def _decode(self, logits: Tensor) -> Tensor:
         """Unit vectors; a zero vector becomes (0, 0, 1), a surface that faces the camera."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from pamm.tasks.base import Protocol
+from pamm.tasks.base import Protocol, at_least_some
 from pamm.tasks.binary_map import BinaryMap
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ class Saliency(BinaryMap):
 
         return MaxF(protocol=self.protocol)
 
-    def weight_of_positives(self, positive: Tensor, valid: Tensor) -> Tensor:
-        return 1 - positive.sum() / valid.sum().clamp(min=1)
+    def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> Tensor:
+        return 1 - positives / at_least_some(labelled)

@@ -1,0 +1,145 @@
+"""Processes that work on one model: those that torchrun started, or started here, or just one."""
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+
+from pamm import progress
+from pamm.errors import PammError
+
+EXIT_CODE = 128 + signal.SIGTERM
+PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
+
+
+def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "auto") -> Fabric:
+    """Join the processes of this command.
+
+    torchrun has started them, on any number of machines; else `devices` of them work on this
+    machine, and this function starts the others by running the command again in each.
+
+    Args:
+        devices: processes wanted on this machine, one GPU each where there are GPUs.
+        precision: of the training, as Fabric names it.
+        accelerator: "cpu", "cuda", ..., or "auto": a GPU where there is one.
+
+    Raises:
+        PammError: another number of processes than torchrun's, or than there are GPUs.
+    """
+    nodes = 1
+    if torch.distributed.is_torchelastic_launched():
+        here = int(os.environ["LOCAL_WORLD_SIZE"])
+        if devices not in (1, here):
+            raise PammError(
+                f"devices: got {devices}, but torchrun has started {here} processes on this "
+                "machine: leave the option out"
+            )
+        devices, nodes = here, int(os.environ["WORLD_SIZE"]) // here
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            devices=devices,
+            num_nodes=nodes,
+            precision=precision,
+        )
+    except MisconfigurationException:
+        gpus = torch.cuda.device_count()
+        raise PammError(f"devices: got {devices}, want at most the {gpus} GPUs here") from None
+    fabric.launch()
+    if fabric.global_rank:
+        progress.silence()
+    atexit.register(end, getattr(fabric.strategy.launcher, "procs", []))
+    return fabric
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and speaks for all."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def end(children: list[subprocess.Popen]) -> None:
+    """Wait for processes a little, then kill them: whoever failed alone leaves nobody waiting."""
+    for child in children:
+        try:
+            child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def total_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:
+    """The function that sums a tensor over all processes, wherever the tensor lives."""
+
+    def total(tensor: Tensor) -> Tensor:
+        if fabric.world_size == 1:
+            return tensor
+        summed: Any = fabric.all_reduce(tensor.to(fabric.device, copy=True), reduce_op="sum")
+        return summed.to(tensor.device)
+
+    return total
+
+
+def mean_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:
+    """The function that averages a tensor over all processes; with one it changes nothing."""
+    total, world = total_over(fabric), fabric.world_size
+    return lambda tensor: total(tensor) / world if world > 1 else tensor
+
+
+def leave(fabric: Fabric, message: str) -> NoReturn:
+    """End all processes after a request to stop, when everyone is here.
+
+    Exit code 143 is that of the first; Fabric kills the first when another one has such a code.
+    """
+    fabric.barrier()
+    if fabric.global_rank:
+        raise SystemExit(0)
+    print(f"pamm: {message}", file=sys.stderr)
+    raise SystemExit(EXIT_CODE)
+
+
+class Stop:
+    """Within this context SIGTERM, by which schedulers announce the end, is a request to stop.
+
+    `requested` says that it came. In the block of `at_once` there is nothing to finish or to save,
+    and it ends the process with exit code 143.
+    """
+
+    def __init__(self) -> None:
+        self.requested, self._at_once = False, False
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> "Stop":
+        if self._main:  # Python has signals for no other thread
+            self._previous = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let a request in this block, or one that has come already, end the process."""
+        self._at_once = True
+        try:
+            if self.requested:
+                raise SystemExit(EXIT_CODE)
+            yield
+        finally:
+            self._at_once = False
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        if self._at_once:
+            raise SystemExit(EXIT_CODE)
