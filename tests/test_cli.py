@@ -121,7 +121,7 @@ def test_data_commands(tmp_path, capsys):
         (["train"], "pamm train PRESET: want a preset's name"),
         (["train", "synthetic-tny"], "'synthetic-tny': did you mean 'synthetic-tiny'"),
         (["train", "missing.json"], "no file 'missing.json'"),
-        (["train", "nyud-vit-b"], "unknown data set 'nyud'"),
+        (["train", "nyud-vit-b"], "data set 'nyud': no folder given; give the folder NYUDv2"),
         (["train", "synthetic-tiny", "--tasks", "dept"], "'dept': did you mean 'depth'"),
         (["train", "synthetic-tiny", "--model.top-k", "99"], "top_k: got 99"),
         (["train", "synthetic-tiny", "--data.flip", "2"], "flip: got 2.0, want a probability"),

@@ -3,7 +3,8 @@
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,26 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         PammError: one line for a missing, empty, damaged or foreign file, or a folder.
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+
+
+def read_pixels(path: str | Path) -> NDArray[Any]:
+    """The numbers in an image file as they are stored: (H, W), or (H, W, channels).
+
+    Grey levels of 8 or 16 bits, bool of 1 bit, palette indices instead of their colours; the EXIF
+    orientation is not looked at. For label maps.
+
+    Raises:
+        PammError: as of `read_image`.
+    """
+    with _opened(Path(path)) as image:
+        return np.asarray(image)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image in a file; whatever goes wrong with it in the block is a `PammError`."""
     if path.is_dir():
         raise PammError(f"{str(path)!r} is a folder; give an image file")
     try:
@@ -48,7 +68,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
             # Pillow's remarks on odd but readable files, such as broken EXIF or very many pixels.
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
-                return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+                yield image
     except FileNotFoundError:
         raise PammError(f"no image at {str(path)!r}: there is no such file") from None
     except PermissionError:
@@ -57,6 +77,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise PammError(
             f"{str(path)!r} is not an image in a format that can be read, whatever its name says"
         ) from None
+    except PammError:
+        raise
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PammError(f"{str(path)!r} is a damaged or unusual image: {reason}") from None

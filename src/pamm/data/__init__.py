@@ -9,13 +9,16 @@ from pamm.data.loading import (
     DATASETS,
     DataConfig,
     build_dataset,
+    dataset_tasks,
     dataset_type,
     eval_dataset,
     evaluation_batches,
     train_dataset,
     training_batches,
 )
+from pamm.data.nyud import NYUD
 from pamm.data.nyud_layout import write_nyud_layout
+from pamm.data.pascal_context import PascalContext
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
@@ -32,17 +35,20 @@ __all__ = [
     "DATASETS",
     "IMAGE_MEAN",
     "IMAGE_STD",
+    "NYUD",
     "Batch",
     "DataConfig",
     "Draw",
     "EvalTransform",
     "MultiTaskDataset",
+    "PascalContext",
     "Sample",
     "Synthetic",
     "TrainTransform",
     "Transform",
     "build_dataset",
     "collate",
+    "dataset_tasks",
     "dataset_type",
     "eval_dataset",
     "evaluation_batches",

@@ -1,7 +1,8 @@
 """What all data sets share: the choice of tasks, and the transform with its own randomness."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +34,7 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         split: one of `SPLITS`.
         tasks: names of the tasks wanted, in this order; None = all of `TASKS`.
         transform: applied to each raw sample; None = samples stay raw (image uint8).
+        known: all tasks of the data set; None = `TASKS`.
 
     Raises:
         PammError: unknown split or task.
@@ -44,13 +46,23 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     """Whether all images have one size, so that evaluation can use batches."""
 
     def __init__(
-        self, split: str, *, tasks: Iterable[str] | None, transform: Transform | None
+        self,
+        split: str,
+        *,
+        tasks: Iterable[str] | None,
+        transform: Transform | None,
+        known: Mapping[str, Task] | None = None,
     ) -> None:
         if split not in self.SPLITS:
             raise PammError(unknown("split", split, self.SPLITS))
         self.split = split
-        self.tasks = select_tasks(self.TASKS, tasks)
+        self.tasks = select_tasks(self.TASKS if known is None else known, tasks)
         self.transform = transform
+
+    @classmethod
+    def declared_tasks(cls, root: str | os.PathLike[str] | None) -> dict[str, Task]:
+        """All tasks of the data set in `root`, in order; most data sets have the same anywhere."""
+        return dict(cls.TASKS)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -71,7 +83,7 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         return self.transform(sample, draw_generator(draw.seed, draw.epoch, index))
 
 
-def select_tasks(known: dict[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
+def select_tasks(known: Mapping[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
     """The named tasks out of `known`, in the order of the names; None = all.
 
     Raises:

@@ -1,7 +1,8 @@
 """Random scale, random crop, flip and padding of an image with its labels.
 
-What happens to the VALUES of a target is asked of its task (`flip`, `rescale`, `pad_value`); this
-file only moves pixels: bilinear for the image, nearest for labels, both with pixel centres at .5.
+What happens to the VALUES of a target is asked of its task (`flip`, `rescale`, `after_crop`,
+`pad_value`); this file only moves pixels: bilinear for the image, nearest for labels, both with
+pixel centres at .5.
 """
 
 from collections.abc import Mapping
@@ -78,6 +79,12 @@ def scale_and_crop(
             for name, target in sample["targets"].items()
         },
     }
+
+
+def after_crop(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
+    """Let each task look at what is left of its target once the image has been cropped."""
+    targets = {name: tasks[name].after_crop(t) for name, t in sample["targets"].items()}
+    return {**sample, "targets": targets}
 
 
 def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sample:
