@@ -5,6 +5,7 @@ To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw
 """
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.folder import Folder
 from pamm.data.loading import (
     DATASETS,
     DataConfig,
@@ -17,7 +18,6 @@ from pamm.data.loading import (
     training_batches,
 )
 from pamm.data.nyud import NYUD
-from pamm.data.nyud_layout import write_nyud_layout
 from pamm.data.pascal_context import PascalContext
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
@@ -30,16 +30,19 @@ from pamm.data.transforms import (
     Transform,
     normalise,
 )
+from pamm.data.write_layout import WRITERS, write_folder_layout, write_nyud_layout
 
 __all__ = [
     "DATASETS",
     "IMAGE_MEAN",
     "IMAGE_STD",
     "NYUD",
+    "WRITERS",
     "Batch",
     "DataConfig",
     "Draw",
     "EvalTransform",
+    "Folder",
     "MultiTaskDataset",
     "PascalContext",
     "Sample",
@@ -57,5 +60,6 @@ __all__ = [
     "select_tasks",
     "train_dataset",
     "training_batches",
+    "write_folder_layout",
     "write_nyud_layout",
 ]

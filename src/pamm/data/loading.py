@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
 from pamm.data.pascal_context import PascalContext
 from pamm.data.sample import collate
@@ -28,6 +29,7 @@ DATASETS: dict[str, type[MultiTaskDataset]] = {
     "synthetic": Synthetic,
     "nyud": NYUD,
     "pascal_context": PascalContext,
+    "folder": Folder,
 }
 """Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
 
