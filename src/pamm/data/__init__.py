@@ -5,6 +5,7 @@ To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw
 """
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.loading import (
     DATASETS,
@@ -14,11 +15,13 @@ from pamm.data.loading import (
     dataset_type,
     eval_dataset,
     evaluation_batches,
+    file_dataset_type,
     train_dataset,
     training_batches,
 )
 from pamm.data.nyud import NYUD
 from pamm.data.pascal_context import PascalContext
+from pamm.data.prepare import prepare
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
@@ -30,6 +33,7 @@ from pamm.data.transforms import (
     Transform,
     normalise,
 )
+from pamm.data.verify import Finding, Report, verify
 from pamm.data.write_layout import WRITERS, write_folder_layout, write_nyud_layout
 
 __all__ = [
@@ -42,9 +46,12 @@ __all__ = [
     "DataConfig",
     "Draw",
     "EvalTransform",
+    "FileDataset",
+    "Finding",
     "Folder",
     "MultiTaskDataset",
     "PascalContext",
+    "Report",
     "Sample",
     "Synthetic",
     "TrainTransform",
@@ -55,11 +62,14 @@ __all__ = [
     "dataset_type",
     "eval_dataset",
     "evaluation_batches",
+    "file_dataset_type",
     "normalise",
+    "prepare",
     "preview",
     "select_tasks",
     "train_dataset",
     "training_batches",
+    "verify",
     "write_folder_layout",
     "write_nyud_layout",
 ]

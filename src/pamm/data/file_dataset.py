@@ -3,6 +3,7 @@
 A data set is a class with a `Layout`: where the files are, and how their labels are stored.
 """
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -67,7 +68,9 @@ class Layout:
             PammError: the list is missing, unreadable or empty; or no image matches.
         """
         if split not in self.lists:
-            return self._matching(folder)
+            if found := self.matching(folder):
+                return found
+            raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
         path = folder / self.lists[split]
         try:
             names = [line.strip() for line in path.read_text("utf-8").splitlines()]
@@ -90,16 +93,17 @@ class Layout:
         files = zip(_files(folder, patterns, name), patterns.values(), strict=True)
         return next((found for found in files if found[0].exists()), None)
 
-    def _matching(self, folder: Path) -> list[str]:
+    def matching(self, folder: Path) -> list[str]:
+        """The ids of all images that are there, sorted."""
         found = set()
         for pattern in self.images:
             start, _, end = pattern.partition("{id}")
             whole = re.compile(re.escape(start) + "(.+)" + re.escape(end))
-            for path in folder.glob(pattern.replace("{id}", "*")):
-                if match := whole.fullmatch(path.relative_to(folder).as_posix()):
+            for path in folder.glob("*".join(map(glob.escape, (start, end)))):
+                hidden = path.name.startswith(".")  # half-written, or of macOS
+                match = whole.fullmatch(path.relative_to(folder).as_posix())
+                if match and not hidden:
                     found.add(match[1])
-        if not found:
-            raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
         return sorted(found)
 
 

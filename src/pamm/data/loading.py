@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
 from pamm.data.pascal_context import PascalContext
@@ -113,6 +114,19 @@ def dataset_type(name: str) -> type[MultiTaskDataset]:
     if name not in DATASETS:
         raise PammError(unknown("data set", name, DATASETS))
     return DATASETS[name]
+
+
+def file_dataset_type(name: str) -> type[FileDataset]:
+    """The class of a data set that is made of files.
+
+    Raises:
+        PammError: the name is unknown, or the data set has no files to look at.
+    """
+    kind = dataset_type(name)
+    if not issubclass(kind, FileDataset):
+        known = [key for key, value in DATASETS.items() if issubclass(value, FileDataset)]
+        raise PammError(f"data set {name!r} is not read from files; want one of {', '.join(known)}")
+    return kind
 
 
 def dataset_tasks(config: DataConfig) -> dict[str, Task]:
