@@ -33,17 +33,26 @@ def save(path: Path, array: np.ndarray, **options: Any) -> None:
         Image.fromarray(array).save(path, **options)
 
 
-def blocks(rng: np.random.Generator, size: tuple[int, int], values: Any) -> np.ndarray:
-    """A map of rectangles, as label maps are: each 4 x 6 pixels has one of the values."""
-    small = rng.choice(np.asarray(values), size=(-(-size[0] // 4), -(-size[1] // 6)))
-    return small.repeat(4, 0).repeat(6, 1)[: size[0], : size[1]]
+def blocks(rng: np.random.Generator, size: tuple[int, int], values: Any, detail: int) -> np.ndarray:
+    """A map of rectangles, as label maps are: each 4 x 6 pixels or more has one of the values."""
+    high, wide = 4 * detail, 6 * detail
+    small = rng.choice(np.asarray(values), size=(-(-size[0] // high), -(-size[1] // wide)))
+    return small.repeat(high, 0).repeat(wide, 1)[: size[0], : size[1]]
 
 
-def unit_vectors(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+def picture(rng: np.random.Generator, size: tuple[int, int], detail: int) -> np.ndarray:
+    """uint8 (H, W, 3): noise, or smooth with a detail above 1, as photographs mostly are."""
+    small = rng.integers(0, 256, (-(-size[0] // detail), -(-size[1] // detail), 3), np.uint8)
+    if detail == 1:
+        return small
+    return np.asarray(Image.fromarray(small).resize((size[1], size[0])))
+
+
+def unit_vectors(rng: np.random.Generator, size: tuple[int, int], detail: int) -> np.ndarray:
     """(H, W, 3) float32, every seventh or so the zero vector."""
-    vectors = rng.normal(loc=(0, 0, 1), size=(*size, 3))
-    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
-    vectors[rng.random(size) < 0.15] = 0
+    vectors = picture(rng, size, detail) / 100 - [1, 1, 0.5]
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), 1e-6)
+    vectors[blocks(rng, size, np.arange(20), detail) < 3] = 0
     return vectors.astype(np.float32)
 
 
@@ -65,19 +74,21 @@ def fake_nyud(
     old: bool = False,
     missing: dict[str, list[str]] | None = None,
     seed: int = 0,
+    detail: int = 1,
 ) -> Planted:
     """An NYUDv2 folder; `old` = the file types of MTI-Net's copies.
 
-    missing: {task: ids without a label file}. Depth 0 and class 0 mean "not labelled".
+    missing: {task: ids without a label file}; detail: above 1, smoother pictures and larger blocks.
+    Depth 0 and class 0 mean "not labelled".
     """
     rng = np.random.default_rng(seed)
     ids = [f"{i:04d}" for i in range(1, train + val + 1)]
     planted: Planted = {}
     for name in ids:
-        image = rng.integers(0, 256, (*size, 3), np.uint8)
-        classes = blocks(rng, size, range(41)).astype(np.uint8)
+        image = picture(rng, size, detail)
+        classes = blocks(rng, size, range(41), detail).astype(np.uint8)
         depth = (rng.uniform(0.7, 9.9, size) * (rng.random(size) < 0.9)).astype(np.float32)
-        normals, edge = unit_vectors(rng, size), rng.random(size) < 0.1
+        normals, edge = unit_vectors(rng, size, detail), rng.random(size) < 0.1
         ending = ".npy" if old else ".png"
         files = {
             "semseg": (f"segmentation/{name}.png", classes),
@@ -109,6 +120,7 @@ def fake_pascal(
     sizes: tuple[tuple[int, int], ...] = ((37, 50), (50, 33), (41, 41)),
     missing: dict[str, list[str]] | None = None,
     seed: int = 0,
+    detail: int = 1,
 ) -> Planted:
     """A PASCALContext folder. Every third image has its classes in pascal-context instead of VOC12;
     every second shows persons, of which the first has no parts; the rest only a dog with parts.
@@ -122,18 +134,19 @@ def fake_pascal(
         size = sizes[i % len(sizes)]
         gone = {task for task, names in (missing or {}).items() if name in names}
         image_path = root / "JPEGImages" / f"{name}.jpg"
-        save(image_path, rng.integers(0, 256, (*size, 3), np.uint8), quality=95)
-        semseg = blocks(rng, size, [*range(21), 255]).astype(np.uint8)
-        label_map = blocks(rng, size, CONTEXT_WITH_NORMALS + CONTEXT_WITHOUT).astype(np.uint16)
-        normals, saliency = unit_vectors(rng, size), rng.integers(0, 256, size).astype(np.uint8)
+        save(image_path, picture(rng, size, detail), quality=95)
+        semseg = blocks(rng, size, [*range(21), 255], detail).astype(np.uint8)
+        numbers = CONTEXT_WITH_NORMALS + CONTEXT_WITHOUT
+        label_map = blocks(rng, size, numbers, detail).astype(np.uint16)
+        normals, saliency = unit_vectors(rng, size, detail), picture(rng, size, detail)[..., 0]
         parts, anno = annotation(rng, name, size, person=i % 2 == 0)
         if "semseg" not in gone:
             source = "pascal-context" if i % 3 == 2 else "VOC12"
             path = root / "semseg" / source / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(semseg)
-            picture.putpalette(rng.integers(0, 256, 768).tolist())  # as VOC's are
-            picture.save(path)
+            indexed = Image.fromarray(semseg)
+            indexed.putpalette(rng.integers(0, 256, 768).tolist())  # as VOC's are
+            indexed.save(path)
         if "normals" not in gone:
             save(root / "normals_distill" / f"{name}.png", to_8_bits(normals))
         if "saliency" not in gone:

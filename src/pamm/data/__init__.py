@@ -1,7 +1,7 @@
 """Data sets, transforms and batches: from files (or the room generator) to tensors.
 
-To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw samples from
-`load`, and add it to `DATASETS` in `loading.py`.
+To add a data set of files: declare a `FileDataset`, as `nyud.py` does, and add it to `DATASETS` in
+`loading.py`. Others derive from `MultiTaskDataset`, and give raw samples from `load`.
 """
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks

@@ -75,7 +75,7 @@ def scale_and_crop(
         **sample,
         "image": _resample(sample["image"], (len(rows), len(columns)), box),
         "targets": {
-            name: tasks[name].rescale(target[..., rows[:, None], columns], enlarged)
+            name: tasks[name].rescale(_gather(target, rows, columns), enlarged)
             for name, target in sample["targets"].items()
         },
     }
@@ -115,6 +115,12 @@ def _random_window(
     start = int(generator.integers(0, scaled - length + 1))
     centres = np.arange(start, start + length) + 0.5
     return torch.from_numpy(np.floor(centres * original / scaled).astype(np.int64)), start
+
+
+def _gather(target: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Rows and columns of a target by number; NumPy is several times as fast as torch at this."""
+    kept = target.numpy()[..., rows.numpy(), :]
+    return torch.from_numpy(kept.take(columns.numpy(), axis=-1))
 
 
 def _balanced(classes: Tensor) -> bool:

@@ -122,7 +122,8 @@ class DistilledNormals(NormalMap):
         valid = derived_map("label-map-1", label_map, _describe_label_map) & NORMALS_BIT != 0
         if valid.shape != values.shape[:2]:
             valid = nearest(valid, values.shape[:2])
-        return np.where(valid[..., None], values, np.float32(0))
+        planes: Array = values.transpose(2, 0, 1) * valid
+        return planes.transpose(1, 2, 0)
 
 
 class PascalContext(FileDataset):
