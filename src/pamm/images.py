@@ -1,6 +1,7 @@
 """Image files: reading whatever a user brings as 8-bit RGB, and writing results whole."""
 
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -56,6 +57,35 @@ def read_pixels(path: str | Path) -> NDArray[Any]:
         return np.asarray(image)
 
 
+class _WithoutRemarks:
+    """No warnings, such as Pillow's on odd but readable files: broken EXIF, very many pixels.
+
+    Filters of warnings are shared by all threads; so the first that reads an image changes them,
+    and the last one puts them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_without_remarks = _WithoutRemarks()
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image in a file; whatever goes wrong with it in the block is a `PammError`."""
@@ -64,11 +94,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         if path.stat().st_size == 0:
             raise PammError(f"{str(path)!r} is empty (0 bytes); give an image file")
-        with warnings.catch_warnings():
-            # Pillow's remarks on odd but readable files, such as broken EXIF or very many pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                yield image
+        with _without_remarks, Image.open(path) as image:
+            yield image
     except FileNotFoundError:
         raise PammError(f"no image at {str(path)!r}: there is no such file") from None
     except PermissionError:

@@ -69,7 +69,7 @@ def unpack(path: Path, folder: Path) -> None:
                 elif not _is_there(member, folder):
                     _extract(archive, member, folder / member.name)
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise PammError(
             f"{str(path)!r} is damaged, cut short or no archive that can be read: {reason}; get it "
             "again, or unpack it by other means and give the folder"

@@ -20,6 +20,7 @@ from pamm.tasks import IGNORE, Task
 
 Array = NDArray[Any]
 
+MOST_CLASSES = 1 << 16  # pictures have at most 16 bits
 FARTHEST = 100.0  # metres: half of an image beyond it, and the unit is wrong
 NO_NORMAL = 0.1  # shorter than this is the zero vector, which 8 bits can only store nearly
 UNIT_TOLERANCE = 0.1  # 8 bits change a unit vector's length by less than 0.01
@@ -67,12 +68,13 @@ class Classes(Encoding):
         values = read_array(path)
         if values.ndim != 2 or values.dtype.kind not in "biu":
             raise PammError(f"{str(path)!r} holds {_form(values)}, want class numbers (H, W)")
+        if values.size and max(abs(int(values.min())), int(values.max())) > MOST_CLASSES:
+            raise PammError(f"{str(path)!r} holds {values.max()}, which is no class number")
         return values.astype(np.uint8) if values.dtype == bool else values
 
     def target(self, values: Array, task: Task) -> Tensor:
         # One look-up is faster than shifting and comparing 64-bit numbers.
-        low, high = int(values.min(initial=0)), int(values.max(initial=0))
-        known = np.arange(min(low, 0), high + 1)
+        known = np.arange(int(values.min(initial=0)), int(values.max(initial=0)) + 1)
         table = known - self.first
         foreign = ~np.isin(known, self.ignore) & ((table < 0) | (table >= task.channels))
         table[np.isin(known, self.ignore)] = task.pad_value
@@ -105,7 +107,7 @@ class Mask(Encoding):
         if values.ndim != 2 or values.dtype.kind not in "biuf":
             raise PammError(f"{str(path)!r} holds {_form(values)}, want numbers (H, W)")
         if values.dtype == bool:
-            return np.where(values, values.dtype.type(1) * self.yes, 0)
+            return values * self.yes
         return values
 
     def complaints(self, values: Array) -> list[str]:

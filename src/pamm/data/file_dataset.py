@@ -73,7 +73,7 @@ class Layout:
             raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
         path = folder / self.lists[split]
         try:
-            names = [line.strip() for line in path.read_text("utf-8").splitlines()]
+            names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
         except FileNotFoundError:
             raise PammError(f"no file {str(path)!r}; want the ids of {split}, one a line") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -223,13 +223,13 @@ class FileDataset(MultiTaskDataset):
             "size": size,
         }
 
-    def read_target(self, name: str, image: str, size: tuple[int, int]) -> Tensor:
-        """The target for task `name` of an image of that id and size.
+    def read_target(self, task_name: str, name: str, size: tuple[int, int]) -> Tensor:
+        """The target for a task of the image of that id and size.
 
         Raises:
             PammError: the file is damaged, has another size, or values that cannot be.
         """
-        task, found = self.tasks[name], self.files.label(self.folder, name, image)
+        task, found = self.tasks[task_name], self.files.label(self.folder, task_name, name)
         if found is None:
             return task.missing(*size)
         path, encoding = found

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pamm.data.sample import Sample
-from pamm.tasks import IGNORE, Task
+from pamm.tasks import Task
 
 CROP_TRIES = 10
 CROP_SHARE = 0.75  # the most that one class may take of the labelled pixels of a crop
@@ -56,12 +56,14 @@ def scale_and_crop(
     scaled = max(1, round(height * scale)), max(1, round(width * scale))
     if scaled == (height, width) and height <= size[0] and width <= size[1]:
         return sample
-    limited = (t for name, t in sample["targets"].items() if tasks[name].limits_crops)
-    classes = next(limited, None)
+    limited = ((tasks[n], t) for n, t in sample["targets"].items() if tasks[n].limits_crops)
+    task, classes = next(limited, (None, None))
     for _ in range(CROP_TRIES):
         rows, top = _random_window(generator, scaled[0], size[0], height)
         columns, left = _random_window(generator, scaled[1], size[1], width)
-        if classes is None or _balanced(classes[rows][:, columns]):
+        if task is None or classes is None:
+            break
+        if _balanced(_gather(classes, rows, columns), task.pad_value):
             break
     ratio = height / scaled[0], width / scaled[1]  # original pixels per scaled pixel
     enlarged = (ratio[0] * ratio[1]) ** -0.5  # the factor, after rounding to whole pixels
@@ -123,10 +125,9 @@ def _gather(target: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return torch.from_numpy(kept.take(columns.numpy(), axis=-1))
 
 
-def _balanced(classes: Tensor) -> bool:
-    counts = np.bincount(classes.numpy().reshape(-1), minlength=IGNORE + 1)
-    counts = np.delete(counts, IGNORE)
-    return bool(counts.max() <= CROP_SHARE * counts.sum()) and counts.sum() > 0
+def _balanced(classes: Tensor, ignored: float) -> bool:
+    labelled = classes[classes != ignored].numpy()
+    return bool(labelled.size and np.bincount(labelled).max() <= CROP_SHARE * labelled.size)
 
 
 def _resample(
