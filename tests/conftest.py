@@ -16,8 +16,11 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Rooms are rendered into a folder of this session, never into the user's cache."""
+    """Rooms are rendered into a folder of this session, never into the user's cache; and the user's
+    data sets are not looked at.
+    """
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAMM_CACHE", str(folder))
+        patch.delenv("PAMM_DATA", raising=False)
         yield folder

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_data_commands(tmp_path, capsys):
         (["train"], "pamm train PRESET: want a preset's name"),
         (["train", "synthetic-tny"], "'synthetic-tny': did you mean 'synthetic-tiny'"),
         (["train", "missing.json"], "no file 'missing.json'"),
-        (["train", "nyud-vit-b"], "unknown data set 'nyud'"),
+        (["train", "nyud-vit-b"], "data set 'nyud': no folder given; give the folder NYUDv2"),
         (["train", "synthetic-tiny", "--tasks", "dept"], "'dept': did you mean 'depth'"),
         (["train", "synthetic-tiny", "--model.top-k", "99"], "top_k: got 99"),
         (["train", "synthetic-tiny", "--data.flip", "2"], "flip: got 2.0, want a probability"),
@@ -175,3 +176,87 @@ def test_python_m_pamm():
         [sys.executable, "-m", "pamm", "--version"], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "0.1.0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three rooms as a `folder` data set."""
+    root = tmp_path_factory.mktemp("data") / "rooms"
+    arguments = ["--size", "24", "32", "--train", "2", "--val", "1", "--out", str(root)]
+    main(["data", "synthesize", "--layout", "folder", *arguments])
+    return root
+
+
+def test_data_of_ones_own_from_a_preset(folder, tmp_path, capsys):
+    run = tmp_path / "run"
+    data = ["--data.name", "folder", "--data.root", str(folder)]
+    main(
+        ["train", "synthetic-tiny", *data, "--tasks", "depth", "boundary", "--out", str(run), *TINY]
+    )
+    config = json.loads((run / "config.json").read_text())
+    assert config["model"]["tasks"] == {"depth": 1, "boundary": 1}
+    main(["evaluate", str(run)])
+    assert "1 images of folder val" in capsys.readouterr().out
+
+
+def test_verify_from_the_command_line(folder, tmp_path, capsys):
+    main(["data", "verify", "folder", str(folder)])
+    assert "0 kinds of errors, 0 of warnings" in capsys.readouterr().out
+    harmed = tmp_path / "rooms"
+    shutil.copytree(folder, harmed)
+    (harmed / "images" / "train-000001.png").unlink()
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", "verify", "folder", str(harmed), "--json"])
+    assert exit_.value.code == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["findings"][0]["check"] == "missing images"
+    assert report["findings"][0]["examples"] == ["train-000001"]
+
+
+def test_prepare_from_the_command_line(folder, tmp_path, capsys):
+    archive = shutil.make_archive(str(tmp_path / "rooms"), "gztar", folder.parent, folder.name)
+    main(["data", "prepare", "folder", archive, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert f"ready: --data.root {tmp_path / 'out' / 'rooms'}" in out
+    sheet = tmp_path / "sheet.png"
+    arguments = ["--root", str(tmp_path / "out" / "rooms"), "--tasks", "depth", "--out", str(sheet)]
+    main(["data", "preview", "folder", *arguments])
+    assert sheet.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "verify", "synthetic"], "is not read from files; want one of nyud"),
+        (["data", "verify", "nuyd"], "did you mean 'nyud'"),
+        (["data", "verify", "nyud", "/nowhere"], "no folder '/nowhere'"),
+        (["data", "verify", "folder"], "no folder given"),
+        (["data", "prepare", "nyud", "/nowhere.tar"], "no archive or folder '/nowhere.tar'"),
+        (["data", "preview", "nyud", "--size", "9", "9"], "--size: the images of 'nyud' have"),
+        (["train", "nyud-vit-b", "--data.root", "/nowhere"], "no folder '/nowhere'"),
+        (["train", "synthetic-tiny", "--data.name", "folder"], "no folder given"),
+    ],
+)
+def test_mistakes_with_data_sets(arguments, message, capsys):
+    assert message in said(capsys, *arguments)
+
+
+def test_the_tasks_follow_the_data_set(folder):
+    from dataclasses import replace
+
+    from pamm.data import DataConfig
+    from pamm.errors import PammError
+    from pamm.presets import preset
+
+    tiny = preset("synthetic-tiny").experiment
+    own = replace(tiny, data=DataConfig(name="folder", root=str(folder)))
+    assert own.changed_from(tiny, None).model.tasks == tiny.model.tasks
+    assert own.changed_from(tiny, ["normals"]).model.tasks == {"normals": 3}
+    assert tiny.changed_from(tiny, ["depth"]).model.tasks == {"depth": 1}
+    few = tiny.with_tasks(["depth"])  # as in the config.json of a run
+    elsewhere = replace(few, data=replace(few.data, root="/elsewhere"))
+    assert elsewhere.changed_from(few, None).model.tasks == {"depth": 1}
+    chosen = replace(own, model=replace(own.model, tasks={"semseg": 7}))
+    assert chosen.changed_from(tiny, None).model.tasks == {"semseg": 7}
+    with pytest.raises(PammError, match="did you mean 'depth'"):
+        own.changed_from(tiny, ["dept"])

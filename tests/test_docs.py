@@ -1,5 +1,6 @@
 """The documents tell the truth: their code runs, their commands parse, what they name exists."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -21,7 +22,8 @@ from PIL import Image
 import pamm.checkpoint
 from pamm import cli
 from pamm.cli import tools
-from pamm.data import DataConfig, dataset_type
+from pamm.data import DATASETS, DataConfig, Folder, dataset_type
+from pamm.data.encodings import ENCODINGS
 from pamm.model import PAMM, ModelConfig
 from pamm.prediction import MAX_SIDE
 from pamm.presets import PRESETS, preset
@@ -33,6 +35,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/data.md",
     "src/pamm/model/README.md",
 )
 SCALED_DOWN = {"backbone": "test_vit", "d_model": 16, "d_state": 2, "drop_path": 0.0}
@@ -154,6 +157,45 @@ def test_the_readme_shows_every_command():
     assert shown == tools.BENCH_COMMANDS.keys()
 
 
+def test_the_commands_about_data_run(tmp_path, monkeypatch, capsys):
+    """On fewer and smaller rooms; the model is scaled down."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAMM_CACHE", str(tmp_path / "cache"))
+    scaled = {
+        "--size": ["24", "32"], "--train": ["3"], "--val": ["2"], "--train.steps": ["2"],
+    }  # fmt: skip
+    small = ["--model.backbone", "test_vit", "--model.d-model", "16", "--data.workers", "0"]
+    done = []
+    for arguments in commands("docs/data.md", "pamm"):
+        for option, values in scaled.items():
+            if option in arguments:
+                at = arguments.index(option) + 1
+                arguments[at : at + len(values)] = values
+        cli.main([*arguments, *(small if arguments[0] == "train" else [])])
+        done.append(arguments[0])
+    assert done == ["data", "data", "data", "train", "evaluate"]
+    assert (tmp_path / "rooms.png").exists()
+    assert "2 images of folder val" in capsys.readouterr().out
+
+
+def test_the_example_of_a_description_is_one(tmp_path):
+    (example,) = blocks("docs/data.md", "toml")
+    (tmp_path / "pamm.toml").write_text(example)
+    tasks = Folder.declared_tasks(tmp_path)
+    assert {name: task.channels for name, task in tasks.items()} == {
+        "semseg": 3, "materials": 12, "boundary": 1, "depth": 1,
+    }  # fmt: skip
+
+
+def test_the_table_of_encodings_is_complete():
+    listed = {
+        row[0].strip("`"): row[2] for row in table_rows(read("docs/data.md")) if len(row) == 3
+    }
+    for kind, encoding in ENCODINGS.items():
+        for field in dataclasses.fields(encoding):
+            assert field.name == "resize" or f"`{field.name}" in listed[kind], (kind, field.name)
+
+
 def test_options_in_the_text_exist(monkeypatch, capsys):
     known = ""
     programs = (["train", "synthetic-tiny"], ["evaluate"], ["compare"], ["predict"], ["describe"])
@@ -173,6 +215,10 @@ def test_options_in_the_text_exist(monkeypatch, capsys):
 
 def test_defaults_in_the_text():
     assert f"or {MAX_SIDE} for a model that does not say" in read("README.md")
+
+
+def test_every_data_set_is_documented():
+    assert DATASETS.keys() <= {row[0].strip("`") for row in table_rows(read("docs/data.md"))}
 
 
 def test_every_preset_is_in_the_readme():

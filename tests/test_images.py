@@ -1,6 +1,8 @@
 """Reading every kind of image file a user has, refusing the rest in one line, writing whole."""
 
 import contextlib
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 
 from pamm import images
 from pamm.errors import PammError
-from pamm.images import list_images, read_image, write_npy, write_png
+from pamm.images import list_images, read_image, read_pixels, write_npy, write_png
 
 RED, BLUE = (200, 30, 10), (10, 30, 200)
 
@@ -213,3 +215,27 @@ def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(PammError, match="cannot write"):
         write_png(tmp_path / "out" / "a.png", np.zeros((1, 1, 3), dtype=np.uint8))
+
+
+def test_reading_in_threads_leaves_the_filters_of_warnings_alone(tmp_path):
+    for i in range(8):
+        Image.fromarray(np.zeros((200, 200, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: read_image(tmp_path / f"{i % 8}.png"), range(64)))
+    assert warnings.filters == before
+
+
+def test_pixels_are_what_is_stored(tmp_path):
+    levels = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
+    Image.fromarray(levels).save(tmp_path / "16.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "16.png"), levels)
+    indexed = Image.fromarray((levels // 5000).astype(np.uint8))
+    indexed.putpalette(list(range(255, -1, -1)) * 3)
+    indexed.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_pixels(tmp_path / "palette.png"), levels // 5000)
+    with pytest.raises(PammError, match="no such file"):
+        read_pixels(tmp_path / "missing.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "16.png").read_bytes()[:60])
+    with pytest.raises(PammError, match="damaged"):
+        read_pixels(tmp_path / "cut.png")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pamm.data import DataConfig
+from pamm.data import DataConfig, dataset_tasks, select_tasks
 from pamm.errors import PammError, unknown
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
@@ -34,6 +34,24 @@ class Experiment:
                 raise PammError(unknown("task", name, self.model.tasks))
         tasks = {name: c for name, c in self.model.tasks.items() if name in names}
         return replace(self, model=replace(self.model, tasks=tasks))
+
+    def changed_from(self, preset: "Experiment", names: list[str] | None) -> "Experiment":
+        """The experiment with the named tasks (None = all), where it is a preset with changes.
+
+        On another data set than the preset's, the model gets that one's tasks and channels, unless
+        its tasks were changed, too.
+
+        Raises:
+            PammError: a task that there is not, or the data set's folder is not there.
+        """
+        if self.model.tasks == preset.model.tasks and self.data != preset.data:
+            known = dataset_tasks(self.data)
+            channels = {name: task.channels for name, task in known.items()}
+            fits = self.model.tasks.items() <= channels.items()
+            if self.data.name != preset.data.name or not fits:
+                chosen = {name: channels[name] for name in select_tasks(known, names)}
+                return replace(self, model=replace(self.model, tasks=chosen))
+        return self if names is None else self.with_tasks(names)
 
 
 def read_experiment(path: Path) -> Experiment:

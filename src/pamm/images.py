@@ -1,9 +1,11 @@
 """Image files: reading whatever a user brings as 8-bit RGB, and writing results whole."""
 
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,17 +40,62 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         PammError: one line for a missing, empty, damaged or foreign file, or a folder.
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+
+
+def read_pixels(path: str | Path) -> NDArray[Any]:
+    """The numbers in an image file as they are stored: (H, W), or (H, W, channels).
+
+    Grey levels of 8 or 16 bits, bool of 1 bit, palette indices instead of their colours; the EXIF
+    orientation is not looked at. For label maps.
+
+    Raises:
+        PammError: as of `read_image`.
+    """
+    with _opened(Path(path)) as image:
+        return np.asarray(image)
+
+
+class _WithoutRemarks:
+    """No warnings, such as Pillow's on odd but readable files: broken EXIF, very many pixels.
+
+    Filters of warnings are shared by all threads; so the first that reads an image changes them,
+    and the last one puts them back.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.filters.__exit__(None, None, None)
+
+
+_without_remarks = _WithoutRemarks()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image in a file; whatever goes wrong with it in the block is a `PammError`."""
     if path.is_dir():
         raise PammError(f"{str(path)!r} is a folder; give an image file")
     try:
         if path.stat().st_size == 0:
             raise PammError(f"{str(path)!r} is empty (0 bytes); give an image file")
-        with warnings.catch_warnings():
-            # Pillow's remarks on odd but readable files, such as broken EXIF or very many pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                return np.asarray(to_rgb(ImageOps.exif_transpose(image)))
+        with _without_remarks, Image.open(path) as image:
+            yield image
     except FileNotFoundError:
         raise PammError(f"no image at {str(path)!r}: there is no such file") from None
     except PermissionError:
@@ -57,6 +104,8 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise PammError(
             f"{str(path)!r} is not an image in a format that can be read, whatever its name says"
         ) from None
+    except PammError:
+        raise
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise PammError(f"{str(path)!r} is a damaged or unusual image: {reason}") from None

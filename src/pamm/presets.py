@@ -69,7 +69,7 @@ def synthetic_tiny() -> Preset:
 def nyud(backbone: str, published: str) -> Preset:
     """NYUD-v2 with the paper's recipe (sections V-A, table I)."""
     return Preset(
-        summary="NYUD-v2, four tasks, the paper's recipe (its loader is yet to come)",
+        summary="NYUD-v2, four tasks, the paper's recipe; give the images as --data.root",
         hardware="a GPU",
         time="not measured",
         expected=f"not measured; {published}",
@@ -87,7 +87,7 @@ def nyud(backbone: str, published: str) -> Preset:
 def pascal(backbone: str, d_model: int, published: str) -> Preset:
     """PASCAL-Context with the paper's recipe (sections V-A, table I)."""
     return Preset(
-        summary="PASCAL-Context, five tasks, the paper's recipe (its loader is yet to come)",
+        summary="PASCAL-Context, five tasks, the paper's recipe; give the images as --data.root",
         hardware="a GPU",
         time="not measured",
         expected=f"not measured; {published}",

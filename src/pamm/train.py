@@ -22,7 +22,7 @@ from pamm import checkpoint
 from pamm.data import (
     Batch,
     DataConfig,
-    dataset_type,
+    dataset_tasks,
     eval_dataset,
     evaluation_batches,
     select_tasks,
@@ -264,7 +264,7 @@ def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
     Raises:
         PammError: the data set does not have a task, or has it with other channels.
     """
-    tasks = select_tasks(dataset_type(data.name).TASKS, model.tasks)
+    tasks = select_tasks(dataset_tasks(data), model.tasks)
     for name, task in tasks.items():
         if task.channels != model.tasks[name]:
             raise PammError(

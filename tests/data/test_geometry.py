@@ -118,3 +118,23 @@ def test_pad_of_a_large_image_does_nothing() -> None:
 def test_scale_one_at_full_size_is_the_raw_sample(size) -> None:
     raw = ramp(9, 9)
     assert scale_and_crop(raw, TASKS, draw_generator(0, 0, 0), size=size, scale_range=(1, 1)) is raw
+
+
+@pytest.mark.parametrize("ignore", [255, -1, 300])
+def test_crops_are_limited_whatever_value_is_ignored(ignore: int) -> None:
+    """The right half is one class, the left quarter two others, and the rest is not labelled."""
+    task = Semseg(channels=200, ignore_index=ignore)
+    classes = torch.full((8, 32), ignore)
+    classes[:, :8] = torch.arange(8) % 2
+    classes[:, 16:] = 7
+    raw = {"image": torch.zeros(3, 8, 32, dtype=torch.uint8), "targets": {"semseg": classes}}
+    sample = {**raw, "id": "x", "size": (8, 32)}
+    good = 0
+    for index in range(40):
+        found = scale_and_crop(
+            sample, {"semseg": task}, draw_generator(0, 0, index), size=(8, 8), scale_range=(1, 1)
+        )  # fmt: skip
+        labelled = found["targets"]["semseg"]
+        labelled = labelled[labelled != ignore]
+        good += bool(labelled.numel() and labelled.bincount().max() <= 0.75 * labelled.numel())
+    assert good > 30

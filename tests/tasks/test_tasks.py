@@ -342,6 +342,20 @@ def test_impossible_fields_are_refused(make, words: str) -> None:
         make()
 
 
+def test_a_crop_leaves_targets_as_they_are(task: Task) -> None:
+    target = random_target(task, batch=1)[0]
+    assert torch.equal(task.after_crop(target), target)
+    nothing = task.missing(4, 5)
+    assert torch.equal(task.after_crop(nothing), nothing)
+
+
+def test_background_alone_is_no_label_of_human_parts() -> None:
+    target = torch.tensor([[0, 255], [0, 0]])
+    assert torch.equal(HumanParts().after_crop(target), torch.full((2, 2), 255))
+    target[0, 0] = 6
+    assert torch.equal(HumanParts().after_crop(target), target)
+
+
 def test_importing_tasks_loads_no_drawing_and_no_scipy() -> None:
     code = (
         "import sys, pamm.tasks; "

@@ -46,15 +46,14 @@ def train(arguments: Sequence[str]) -> None:
         Args:
             out: Run directory: checkpoints, config.json, metrics.jsonl, TensorBoard curves.
             resume: Go on from the newest checkpoint in --out; start if there is none.
-            tasks: Only these of the preset's tasks.
+            tasks: Only these of the preset's tasks, or of those of --data.name.
             model: The network.
             data: The images.
             optim: The optimiser.
             train: The training.
         """
         experiment = Experiment(model=model, data=data, optim=optim, train=train)
-        if tasks is not None:
-            experiment = experiment.with_tasks(tasks)
+        experiment = experiment.changed_from(base, tasks)
         note_missing_library()
         folder = run_experiment(experiment, out, resume=resume)
         if is_first():

@@ -1,5 +1,7 @@
 """`pamm doctor`, `pamm data ...` and `pamm bench ...`."""
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pamm.cli.arguments import Command, dispatch, experiment_of, given, parse
+from pamm.errors import PammError
 
 
 def doctor(arguments: Sequence[str]) -> None:
@@ -22,13 +25,14 @@ def doctor(arguments: Sequence[str]) -> None:
 
 
 def preview_data(arguments: Sequence[str]) -> None:
-    """A labelled contact sheet of a data set: pamm data preview NAME."""
+    """A labelled contact sheet of a data set: pamm data preview NAME [--root DIR]."""
 
     def command(
         name: Annotated[str, tyro.conf.Positional] = "synthetic",
         split: Literal["train", "val"] = "train",
         count: int = 8,
-        size: tuple[int, int] = (128, 160),
+        tasks: list[str] | None = None,
+        size: tuple[int, int] | None = None,
         root: str | None = None,
         out: Path = Path("preview.png"),
     ) -> None:
@@ -38,18 +42,93 @@ def preview_data(arguments: Sequence[str]) -> None:
             name: Of the data set.
             split: Part of the data set.
             count: Images to draw.
-            size: Height and width; synthetic rooms are rendered at it.
-            root: Folder of the data set (synthetic: of the cache).
+            tasks: Only these of the data set's tasks.
+            size: Height and width of rendered rooms, if not 128 160; files have sizes of their own.
+            root: Folder of the data set, if not in PAMM_DATA (synthetic: of the cache).
             out: The picture to write.
         """
-        from pamm.data import DataConfig, build_dataset, preview
+        from pamm.data import DataConfig, build_dataset, dataset_type, preview
 
-        limit: dict[str, Any] = {f"{split}_count": count} if name == "synthetic" else {}
-        config = DataConfig(name=name, root=root, size=size, **limit)
-        preview(build_dataset(config, split), count, out)
+        if size is not None and not dataset_type(name).same_size:
+            raise PammError(f"--size: the images of {name!r} have sizes of their own; leave it out")
+        limit: dict[str, Any] = {f"{split}_count": count} if count > 0 else {}
+        config = DataConfig(name=name, root=root, size=size or (128, 160), **limit)
+        preview(build_dataset(config, split, tasks=tasks), count, out)
         print(out)
 
     parse(command, arguments, "pamm data preview")
+
+
+def verify_data(arguments: Sequence[str]) -> None:
+    """Look for defects in a data set's files: pamm data verify NAME ROOT [--json]."""
+
+    def command(
+        name: Annotated[str, tyro.conf.Positional],
+        root: Annotated[str | None, tyro.conf.Positional] = None,
+        tasks: list[str] | None = None,
+        json: bool = False,
+    ) -> None:
+        """Open every file of a data set, and say what is wrong and what to do.
+
+        The exit code is 1 if there are errors, which training would stumble over or learn from
+        wrongly, and 0 otherwise.
+
+        Args:
+            name: Of the data set.
+            root: Its folder, or the one that holds it, if not in PAMM_DATA.
+            tasks: Look at the labels of these tasks only.
+            json: Print the report as JSON.
+        """
+        from pamm.data import file_dataset_type
+
+        _verify(file_dataset_type(name), root, tasks=tasks, as_json=json)
+
+    parse(command, arguments, "pamm data verify")
+
+
+def prepare_data(arguments: Sequence[str]) -> None:
+    """Unpack a data set's archive and verify it: pamm data prepare NAME ARCHIVE [--out DIR]."""
+
+    def command(
+        name: Annotated[str, tyro.conf.Positional],
+        source: Annotated[Path, tyro.conf.Positional],
+        out: Path | None = None,
+        tasks: list[str] | None = None,
+        json: bool = False,
+    ) -> None:
+        """Unpack an archive safely, make what is kept in the cache, and verify the data set.
+
+        The same command goes on where it was interrupted. The exit code is that of `pamm data
+        verify`.
+
+        Args:
+            name: Of the data set.
+            source: The archive, .zip or .tar (also .gz, .bz2, .xz), or a folder that holds the
+                data set somewhere.
+            out: Where to unpack to, if not to a folder beside the archive with its name.
+            tasks: Look at the labels of these tasks only.
+            json: Print the report as JSON.
+        """
+        from pamm.data import file_dataset_type, prepare
+
+        dataset = file_dataset_type(name)
+        folder = prepare(dataset, source, out)
+        _verify(dataset, folder, tasks=tasks, as_json=json)
+        if not json:
+            print(f"ready: --data.root {folder}, or set PAMM_DATA to it")
+
+    parse(command, arguments, "pamm data prepare")
+
+
+def _verify(dataset: Any, root: Any, *, tasks: list[str] | None, as_json: bool) -> None:
+    """Verify a data set and print the report; ends the program with code 1 if there are errors."""
+    from pamm.data import verify
+    from pamm.strict_json import to_json
+
+    report = verify(dataset, root, tasks=tasks)
+    print(json.dumps(to_json(report), indent=1) if as_json else report.text())
+    if report.errors:
+        sys.exit(1)
 
 
 def synthesize_data(arguments: Sequence[str]) -> None:
@@ -57,26 +136,26 @@ def synthesize_data(arguments: Sequence[str]) -> None:
 
     def command(
         out: Path,
-        layout: Literal["nyud"] = "nyud",
+        layout: Literal["nyud", "folder"] = "nyud",
         size: tuple[int, int] = (128, 160),
         train: int = 600,
         val: int = 150,
     ) -> None:
-        """Render rooms and write them in the folder layout of a public data set.
+        """Render rooms and write them in the folder layout of a data set.
 
         Args:
             out: Folder to write to; what is already there is kept.
-            layout: nyud: images, segmentation, depth, normals, edge and gt_sets of NYUD-v2.
+            layout: nyud: images, segmentation, depth, normals, edge and gt_sets of NYUD-v2; folder:
+                all six tasks, described by a pamm.toml.
             size: Height and width of the images.
             train: Number of training images.
             val: Number of validation images.
         """
-        from pamm.data import Synthetic, write_nyud_layout
+        from pamm.data import WRITERS, Synthetic
 
         counts = {"train": train, "val": val}
-        writers = {"nyud": write_nyud_layout}
         rooms = {split: Synthetic(split, size=size, count=n) for split, n in counts.items()}
-        print(writers[layout](rooms, out))
+        print(WRITERS[layout](rooms, out))
 
     parse(command, arguments, "pamm data synthesize")
 
@@ -159,9 +238,14 @@ def bench(arguments: Sequence[str]) -> None:
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Look at and make data sets: pamm data preview|synthesize."""
+    """Look at, check, unpack and make data sets: pamm data preview|verify|prepare|synthesize."""
     dispatch(DATA_COMMANDS, arguments, "pamm data")
 
 
 BENCH_COMMANDS: dict[str, Command] = {"scan": bench_scan, "model": bench_model}
-DATA_COMMANDS: dict[str, Command] = {"preview": preview_data, "synthesize": synthesize_data}
+DATA_COMMANDS: dict[str, Command] = {
+    "preview": preview_data,
+    "verify": verify_data,
+    "prepare": prepare_data,
+    "synthesize": synthesize_data,
+}

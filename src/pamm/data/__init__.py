@@ -1,21 +1,27 @@
 """Data sets, transforms and batches: from files (or the room generator) to tensors.
 
-To add a data set: derive from `MultiTaskDataset`, declare its `TASKS`, give raw samples from
-`load`, and add it to `DATASETS` in `loading.py`.
+To add a data set of files: declare a `FileDataset`, as `nyud.py` does, and add it to `DATASETS` in
+`loading.py`. Others derive from `MultiTaskDataset`, and give raw samples from `load`.
 """
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.file_dataset import FileDataset
+from pamm.data.folder import Folder
 from pamm.data.loading import (
     DATASETS,
     DataConfig,
     build_dataset,
+    dataset_tasks,
     dataset_type,
     eval_dataset,
     evaluation_batches,
+    file_dataset_type,
     train_dataset,
     training_batches,
 )
-from pamm.data.nyud_layout import write_nyud_layout
+from pamm.data.nyud import NYUD
+from pamm.data.pascal_context import PascalContext
+from pamm.data.prepare import prepare
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
@@ -27,29 +33,43 @@ from pamm.data.transforms import (
     Transform,
     normalise,
 )
+from pamm.data.verify import Finding, Report, verify
+from pamm.data.write_layout import WRITERS, write_folder_layout, write_nyud_layout
 
 __all__ = [
     "DATASETS",
     "IMAGE_MEAN",
     "IMAGE_STD",
+    "NYUD",
+    "WRITERS",
     "Batch",
     "DataConfig",
     "Draw",
     "EvalTransform",
+    "FileDataset",
+    "Finding",
+    "Folder",
     "MultiTaskDataset",
+    "PascalContext",
+    "Report",
     "Sample",
     "Synthetic",
     "TrainTransform",
     "Transform",
     "build_dataset",
     "collate",
+    "dataset_tasks",
     "dataset_type",
     "eval_dataset",
     "evaluation_batches",
+    "file_dataset_type",
     "normalise",
+    "prepare",
     "preview",
     "select_tasks",
     "train_dataset",
     "training_batches",
+    "verify",
+    "write_folder_layout",
     "write_nyud_layout",
 ]

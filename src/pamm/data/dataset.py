@@ -1,7 +1,8 @@
 """What all data sets share: the choice of tasks, and the transform with its own randomness."""
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -33,6 +34,7 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         split: one of `SPLITS`.
         tasks: names of the tasks wanted, in this order; None = all of `TASKS`.
         transform: applied to each raw sample; None = samples stay raw (image uint8).
+        known: all tasks of the data set; None = `TASKS`.
 
     Raises:
         PammError: unknown split or task.
@@ -47,13 +49,23 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     where these are not all."""
 
     def __init__(
-        self, split: str, *, tasks: Iterable[str] | None, transform: Transform | None
+        self,
+        split: str,
+        *,
+        tasks: Iterable[str] | None,
+        transform: Transform | None,
+        known: Mapping[str, Task] | None = None,
     ) -> None:
         if split not in self.SPLITS:
             raise PammError(unknown("split", split, self.SPLITS))
         self.split = split
-        self.tasks = select_tasks(self.TASKS, tasks)
+        self.tasks = select_tasks(self.TASKS if known is None else known, tasks)
         self.transform = transform
+
+    @classmethod
+    def declared_tasks(cls, root: str | os.PathLike[str] | None) -> dict[str, Task]:
+        """All tasks of the data set in `root`, in order; most data sets have the same anywhere."""
+        return dict(cls.TASKS)
 
     @abstractmethod
     def __len__(self) -> int:
@@ -63,9 +75,9 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     def load(self, index: int) -> Sample:
         """Raw sample `index`, 0 <= index < len: uint8 image, targets of the chosen tasks."""
 
+    @abstractmethod
     def name(self, index: int) -> str:
-        """The id of sample `index`; subclasses that know it without reading the sample say so."""
-        return self.load(index)["id"]
+        """The id of sample `index`, unique over all splits."""
 
     def __getitem__(self, key: int | Draw) -> Sample:
         draw = key if isinstance(key, Draw) else Draw(0, 0, int(key))
@@ -78,7 +90,7 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         return self.transform(sample, draw_generator(draw.seed, draw.epoch, index))
 
 
-def select_tasks(known: dict[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
+def select_tasks(known: Mapping[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
     """The named tasks out of `known`, in the order of the names; None = all.
 
     Raises:

@@ -1,7 +1,8 @@
 """Random scale, random crop, flip and padding of an image with its labels.
 
-What happens to the VALUES of a target is asked of its task (`flip`, `rescale`, `pad_value`); this
-file only moves pixels: bilinear for the image, nearest for labels, both with pixel centres at .5.
+What happens to the VALUES of a target is asked of its task (`flip`, `rescale`, `after_crop`,
+`pad_value`); this file only moves pixels: bilinear for the image, nearest for labels, both with
+pixel centres at .5.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pamm.data.sample import Sample
-from pamm.tasks import IGNORE, Task
+from pamm.tasks import Task
 
 CROP_TRIES = 10
 CROP_SHARE = 0.75  # the most that one class may take of the labelled pixels of a crop
@@ -55,12 +56,14 @@ def scale_and_crop(
     scaled = max(1, round(height * scale)), max(1, round(width * scale))
     if scaled == (height, width) and height <= size[0] and width <= size[1]:
         return sample
-    limited = (t for name, t in sample["targets"].items() if tasks[name].limits_crops)
-    classes = next(limited, None)
+    limited = ((tasks[n], t) for n, t in sample["targets"].items() if tasks[n].limits_crops)
+    task, classes = next(limited, (None, None))
     for _ in range(CROP_TRIES):
         rows, top = _random_window(generator, scaled[0], size[0], height)
         columns, left = _random_window(generator, scaled[1], size[1], width)
-        if classes is None or _balanced(classes[rows][:, columns]):
+        if task is None or classes is None:
+            break
+        if _balanced(_gather(classes, rows, columns), task.pad_value):
             break
     ratio = height / scaled[0], width / scaled[1]  # original pixels per scaled pixel
     enlarged = (ratio[0] * ratio[1]) ** -0.5  # the factor, after rounding to whole pixels
@@ -74,10 +77,16 @@ def scale_and_crop(
         **sample,
         "image": _resample(sample["image"], (len(rows), len(columns)), box),
         "targets": {
-            name: tasks[name].rescale(target[..., rows[:, None], columns], enlarged)
+            name: tasks[name].rescale(_gather(target, rows, columns), enlarged)
             for name, target in sample["targets"].items()
         },
     }
+
+
+def after_crop(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
+    """Let each task look at what is left of its target once the image has been cropped."""
+    targets = {name: tasks[name].after_crop(t) for name, t in sample["targets"].items()}
+    return {**sample, "targets": targets}
 
 
 def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sample:
@@ -110,10 +119,15 @@ def _random_window(
     return torch.from_numpy(np.floor(centres * original / scaled).astype(np.int64)), start
 
 
-def _balanced(classes: Tensor) -> bool:
-    counts = np.bincount(classes.numpy().reshape(-1), minlength=IGNORE + 1)
-    counts = np.delete(counts, IGNORE)
-    return bool(counts.max() <= CROP_SHARE * counts.sum()) and counts.sum() > 0
+def _gather(target: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Rows and columns of a target by number; NumPy is several times as fast as torch at this."""
+    kept = target.numpy()[..., rows.numpy(), :]
+    return torch.from_numpy(kept.take(columns.numpy(), axis=-1))
+
+
+def _balanced(classes: Tensor, ignored: float) -> bool:
+    labelled = classes[classes != ignored].numpy()
+    return bool(labelled.size and np.bincount(labelled).max() <= CROP_SHARE * labelled.size)
 
 
 def _resample(

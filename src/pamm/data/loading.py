@@ -17,12 +17,22 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.file_dataset import FileDataset
+from pamm.data.folder import Folder
+from pamm.data.nyud import NYUD
+from pamm.data.pascal_context import PascalContext
 from pamm.data.sample import collate
 from pamm.data.synthetic import Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
 from pamm.errors import PammError, unknown
+from pamm.tasks import Task
 
-DATASETS: dict[str, type[MultiTaskDataset]] = {"synthetic": Synthetic}
+DATASETS: dict[str, type[MultiTaskDataset]] = {
+    "synthetic": Synthetic,
+    "nyud": NYUD,
+    "pascal_context": PascalContext,
+    "folder": Folder,
+}
 """Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
 
 
@@ -33,9 +43,10 @@ class DataConfig:
     name: str = "synthetic"
     """Of the data set, a key of `DATASETS`."""
     root: str | None = None
-    """Folder of the data set (synthetic: the cache). None = where the data set looks by itself."""
+    """Folder of the data set, or one that holds it (synthetic: of the cache). None = PAMM_DATA
+    (synthetic: PAMM_CACHE, else the user's cache)."""
     size: tuple[int, int] = (128, 160)
-    """Height and width that the network is trained at; synthetic scenes are rendered at it."""
+    """Height and width of the training crops; synthetic scenes are rendered at it."""
     train_count: int | None = None
     """Use the first so many training images. None = all (synthetic: 600)."""
     val_count: int | None = None
@@ -96,7 +107,7 @@ def build_dataset(
 
 
 def dataset_type(name: str) -> type[MultiTaskDataset]:
-    """The data set class of this name, for its `TASKS` before anything is read or rendered.
+    """The data set class of this name.
 
     Raises:
         PammError: the name is unknown.
@@ -106,10 +117,32 @@ def dataset_type(name: str) -> type[MultiTaskDataset]:
     return DATASETS[name]
 
 
+def file_dataset_type(name: str) -> type[FileDataset]:
+    """The class of a data set that is made of files.
+
+    Raises:
+        PammError: the name is unknown, or the data set has no files to look at.
+    """
+    kind = dataset_type(name)
+    if not issubclass(kind, FileDataset):
+        known = [key for key, value in DATASETS.items() if issubclass(value, FileDataset)]
+        raise PammError(f"data set {name!r} is not read from files; want one of {', '.join(known)}")
+    return kind
+
+
+def dataset_tasks(config: DataConfig) -> dict[str, Task]:
+    """All tasks of the data set of a config, without reading an image.
+
+    Raises:
+        PammError: the name is unknown, or the data set's folder is not there.
+    """
+    return dataset_type(config.name).declared_tasks(config.root)
+
+
 def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> MultiTaskDataset:
     """The training split with the augmentation that the config states."""
     transform = TrainTransform(
-        select_tasks(dataset_type(config.name).TASKS, tasks),
+        select_tasks(dataset_tasks(config), tasks),
         size=config.size,
         scale=config.scale,
         flip=config.flip,
@@ -122,7 +155,7 @@ def eval_dataset(
     config: DataConfig, split: str = "val", *, tasks: Iterable[str] | None = None
 ) -> MultiTaskDataset:
     """A split for evaluation: normalised, padded to the config's size, nothing random."""
-    chosen = select_tasks(dataset_type(config.name).TASKS, tasks)
+    chosen = select_tasks(dataset_tasks(config), tasks)
     transform = EvalTransform(chosen, size=config.size)
     return build_dataset(config, split, tasks=tasks, transform=transform)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.data.geometry import horizontal_flip, pad, scale_and_crop
+from pamm.data.geometry import after_crop, horizontal_flip, pad, scale_and_crop
 from pamm.data.sample import Sample
 from pamm.tasks import Task
 
@@ -162,6 +162,7 @@ class TrainTransform:
             sample = scale_and_crop(
                 sample, self.tasks, generator, size=self.size, scale_range=self.scale
             )
+        sample = after_crop(sample, self.tasks)
         if generator.random() < self.flip:
             sample = horizontal_flip(sample, self.tasks)
         image = sample["image"]
@@ -185,5 +186,5 @@ class EvalTransform:
 
     def __call__(self, sample: Sample, generator: np.random.Generator | None = None) -> Sample:
         """A raw sample -> the same with a float32 ImageNet-normalised image."""
-        sample = {**sample, "image": normalise(sample["image"])}
+        sample = after_crop({**sample, "image": normalise(sample["image"])}, self.tasks)
         return sample if self.size is None else pad(sample, self.tasks, self.size)

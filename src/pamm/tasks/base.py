@@ -167,6 +167,13 @@ class Task(ABC):
         """
         return target
 
+    def after_crop(self, target: Tensor) -> Tensor:
+        """What becomes of a target (*lead, H, W) once its image has been cropped, before padding.
+
+        For tasks whose labels are of no use in some images as a whole.
+        """
+        return target
+
     @abstractmethod
     def to_array(self, prediction_or_target: Tensor) -> Array:
         """One prediction or target without the batch axis, as the array a user works with."""

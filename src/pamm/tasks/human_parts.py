@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from pamm.tasks.class_map import ClassMap
 
 PARTS = ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "lower leg")
@@ -10,7 +13,7 @@ PARTS = ("background", "head", "torso", "upper arm", "lower arm", "upper leg", "
 
 @dataclass(frozen=True, kw_only=True)
 class HumanParts(ClassMap):
-    """Images that show no part are ignored as a whole: the data set sets them to 255."""
+    """Images that show no part, after cropping, are ignored as a whole, as published scores do."""
 
     type_name: ClassVar[str] = "human_parts"
     title: ClassVar[str] = "human parts"
@@ -19,3 +22,8 @@ class HumanParts(ClassMap):
     channels: int = len(PARTS)
     loss_weight: float = 2.0
     class_names: tuple[str, ...] = PARTS
+
+    def after_crop(self, target: Tensor) -> Tensor:
+        if ((target > 0) & (target != self.ignore_index)).any():
+            return target
+        return torch.full_like(target, self.ignore_index)

@@ -1,4 +1,4 @@
-"""The folder is read back by a reader of its own, written from the layout's description."""
+"""The folders are read back: by readers of their own, and by the data sets of these layouts."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pamm.data import Synthetic, write_nyud_layout
+from pamm.data import NYUD, Folder, Synthetic, write_folder_layout, write_nyud_layout
 from pamm.errors import PammError
 
 
@@ -69,9 +69,9 @@ def test_only_the_tasks_that_are_there(rooms: Synthetic, tmp_path: Path) -> None
 def test_unlabelled_pixels_are_zero_in_the_segmentation() -> None:
     import io
 
-    from pamm.data.nyud_layout import ENCODERS
+    from pamm.data.write_layout import _segmentation
 
-    encoded = ENCODERS["semseg"][2](np.array([[0, 15, 255]]))
+    encoded = _segmentation(np.array([[0, 15, 255]]))
     assert np.asarray(Image.open(io.BytesIO(encoded))).tolist() == [[1, 16, 0]]
 
 
@@ -84,3 +84,35 @@ def test_foreign_folders_are_left_alone(splits, rooms: Synthetic, folder: Path, 
     with pytest.raises(PammError, match="holds other rooms"):
         write_nyud_layout({"train": rooms}, folder)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 7), ("val", 3)])
+def test_the_nyud_data_set_reads_them(folder: Path, splits, split: str, count: int) -> None:
+    data = NYUD(split, root=folder, tasks=["semseg", "depth", "normals", "boundary"])
+    assert len(data) == count
+    for index in range(count):
+        same(data[index], splits[split][index], depth=0)
+
+
+def test_the_folder_data_set_reads_them_with_the_same_tasks(splits, tmp_path: Path) -> None:
+    root = write_folder_layout(splits, tmp_path / "rooms")
+    assert write_folder_layout(splits, root) == root
+    assert Folder.declared_tasks(root) == Synthetic.TASKS
+    for split, rooms in splits.items():
+        data = Folder(split, root=root)
+        assert len(data) == len(rooms)
+        for index in range(len(rooms)):
+            same(data[index], rooms[index], depth=0.0006)
+
+
+def same(found, expected, *, depth: float) -> None:
+    assert found["id"] == expected["id"]
+    assert (found["image"] == expected["image"]).all()
+    for name, target in found["targets"].items():
+        wanted = expected["targets"][name]
+        if name == "normals":
+            assert (target - wanted).norm(dim=0).max() < 0.01
+        else:
+            assert target.dtype == wanted.dtype
+            difference = (target.float() - wanted.float()).abs().max()
+            assert difference <= (depth if name == "depth" else 0)

@@ -1,0 +1,74 @@
+"""NYUD-v2: 1,449 indoor images with classes, depth, normals and boundaries (Silberman 2012).
+
+The folder as the archives of the ATRC and InvPT line of work unpack to:
+
+```
+NYUDv2/   images/<id>.png        8-bit RGB
+          segmentation/<id>.png  0 = not labelled, class + 1
+          depth/<id>.npy         metres (H,W), 0 = not labelled
+          normals/<id>.png       x = 2 v / 255 - 1
+          edge/<id>.png          255 = boundary
+          gt_sets/{train,val}.txt
+```
+
+Older copies, of MTI-Net and before, are called NYUD_MT and have images as .jpg, and edge and
+normals as .npy (0 and 1; the zero vector = not labelled). Both kinds may be mixed.
+"""
+
+from typing import ClassVar
+
+from pamm.data.encodings import Classes, DepthMap, Mask, NormalMap
+from pamm.data.file_dataset import FileDataset, Layout
+from pamm.tasks import Boundary, Depth, Normals, Semseg, Task
+
+CLASSES = (
+    "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
+    "picture", "counter", "blinds", "desk", "shelves", "curtain", "dresser", "pillow", "mirror",
+    "floor mat", "clothes", "ceiling", "books", "refrigerator", "television", "paper", "towel",
+    "shower curtain", "box", "whiteboard", "person", "night stand", "toilet", "sink", "lamp",
+    "bathtub", "bag", "other structure", "other furniture", "other prop",
+)  # fmt: skip
+"""The 40 classes of Gupta et al. 2013, in their order."""
+
+NORMAL_SIGNS = (1, 1, 1)
+"""From the stored axes to ours. The stored ones are taken as +x left, +y up, +z towards the camera:
+y and z are well supported by published facts, x is inferred."""
+
+FRAMED = (480, 640)
+"""Height and width of the uncropped images, which have a white frame."""
+
+_normals = NormalMap(signs=NORMAL_SIGNS)
+
+
+class NYUD(FileDataset):
+    """NYUD-v2 with the tasks semseg (40 classes), depth, normals and boundary."""
+
+    NAME: ClassVar[str] = "nyud"
+    FOLDERS: ClassVar[tuple[str, ...]] = ("NYUDv2", "NYUD_MT")
+    TASKS: ClassVar[dict[str, Task]] = {
+        "semseg": Semseg(channels=len(CLASSES), class_names=CLASSES),
+        "depth": Depth(mean_depth=2.7),
+        "normals": Normals(),
+        "boundary": Boundary(positive_weight=0.88, max_dist=0.011),
+    }
+    LAYOUT: ClassVar[Layout] = Layout(
+        tasks=TASKS,
+        images=("images/{id}.png", "images/{id}.jpg"),
+        labels={
+            "semseg": {"segmentation/{id}.png": Classes(first=1, ignore=(0,))},
+            "depth": {"depth/{id}.npy": DepthMap()},
+            "normals": {"normals/{id}.png": _normals, "normals/{id}.npy": _normals},
+            "boundary": {"edge/{id}.png": Mask(), "edge/{id}.npy": Mask(yes=1)},
+        },
+        lists={"train": "gt_sets/train.txt", "val": "gt_sets/val.txt"},
+        counts={"train": 795, "val": 654},
+    )
+
+    @classmethod
+    def remark(cls, size: tuple[int, int]) -> str | None:
+        if size != FRAMED:
+            return None
+        return (
+            "480x640 are the uncropped originals with a white frame; published scores are on "
+            "images cropped to 425x560 or 448x576: get a cropped copy to compare with them"
+        )

@@ -1,0 +1,232 @@
+"""Write synthetic rooms as files: in the layout of the NYUD-v2 archives, or as a `folder` data set.
+
+What is there already is kept, so that an interrupted run goes on; every file appears whole or not
+at all, the lists of ids last.
+"""
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pamm.data.folder import DESCRIPTION
+from pamm.data.synthetic import Synthetic
+from pamm.errors import PammError
+from pamm.files import replacing, write_text
+from pamm.progress import progress
+from pamm.tasks import IGNORE, Task
+
+MARK = "written-by-pamm.json"  # says which rooms a folder holds
+
+
+def _png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "png")
+    return file.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def _segmentation(classes: np.ndarray) -> bytes:
+    return _png(np.where(classes == IGNORE, 0, classes + 1).astype(np.uint8))
+
+
+def _normals(normals: np.ndarray) -> bytes:
+    return _png(np.rint((normals.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8))
+
+
+def _depth(depth: np.ndarray) -> bytes:
+    return _npy(depth[0].astype(np.float32))
+
+
+def _edge(boundary: np.ndarray) -> bytes:
+    return _png(np.where(boundary[0] == 1, 255, 0).astype(np.uint8))
+
+
+def _classes(classes: np.ndarray) -> bytes:
+    return _png(classes.astype(np.uint8))
+
+
+def _millimetres(depth: np.ndarray) -> bytes:
+    return _png(np.rint(depth[0] * 1000).astype(np.uint16))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """How the labels of one task are written."""
+
+    path: str
+    """With {id} in it."""
+    encode: Callable[[np.ndarray], bytes]
+    """From a target as an array."""
+    encoding: str = ""
+    """What a pamm.toml says of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kind:
+    """One way to arrange a data set."""
+
+    title: str
+    files: Mapping[str, _File]
+    """Of each task; others are left out."""
+    lists: str
+    """Path of the list of ids, with {split} in it."""
+    described: bool
+    """Whether it gets a pamm.toml."""
+
+
+_NYUD = _Kind(
+    title="NYUD layout",
+    files={
+        "semseg": _File(path="segmentation/{id}.png", encode=_segmentation),
+        "depth": _File(path="depth/{id}.npy", encode=_depth),
+        "normals": _File(path="normals/{id}.png", encode=_normals),
+        "boundary": _File(path="edge/{id}.png", encode=_edge),
+    },
+    lists="gt_sets/{split}.txt",
+    described=False,
+)
+_FOLDER = _Kind(
+    title="folder data set",
+    files={
+        "semseg": _File(path="semseg/{id}.png", encode=_classes, encoding='kind = "classes"'),
+        "human_parts": _File(
+            path="human_parts/{id}.png", encode=_classes, encoding='kind = "classes"'
+        ),
+        "saliency": _File(path="saliency/{id}.png", encode=_edge, encoding='kind = "mask"'),
+        "normals": _File(path="normals/{id}.png", encode=_normals, encoding='kind = "normals"'),
+        "boundary": _File(path="boundary/{id}.png", encode=_edge, encoding='kind = "mask"'),
+        "depth": _File(
+            path="depth/{id}.png",
+            encode=_millimetres,
+            encoding='kind = "depth", per_metre = 1000',
+        ),
+    },
+    lists="{split}.txt",
+    described=True,
+)
+
+
+def write_nyud_layout(
+    splits: Mapping[str, Synthetic], out_dir: str | os.PathLike[str], *, threads: int | None = None
+) -> Path:
+    """Write data sets as an `NYUDv2/` folder, see `pamm.data.nyud`, with progress.
+
+    Human parts and saliency have no place in it. Pixels without a normal are stored as nearly 0.
+
+    Args:
+        splits: split name -> its rooms. Transforms are not applied.
+        out_dir: the folder to fill; new, empty, or begun by an earlier call with the same rooms.
+        threads: how many files are encoded at once; None = as many as Python finds fit.
+
+    Returns:
+        `out_dir` as a path.
+
+    Raises:
+        PammError: the folder holds something else, or cannot be written to.
+    """
+    return _write(_NYUD, splits, Path(out_dir), threads)
+
+
+def write_folder_layout(
+    splits: Mapping[str, Synthetic], out_dir: str | os.PathLike[str], *, threads: int | None = None
+) -> Path:
+    """Write data sets as a `folder` data set with a `pamm.toml`, see `pamm.data.folder`.
+
+    All six tasks have a place in it; depth is stored in whole millimetres, normals in 8 bits.
+    Arguments, result and errors as of `write_nyud_layout`.
+    """
+    return _write(_FOLDER, splits, Path(out_dir), threads)
+
+
+WRITERS = {"nyud": write_nyud_layout, "folder": write_folder_layout}
+"""The layouts by name."""
+
+
+def _write(kind: _Kind, splits: Mapping[str, Synthetic], out: Path, threads: int | None) -> Path:
+    rooms = {split: data.cache.folder.name for split, data in splits.items()}
+    try:
+        _claim(out, json.dumps({"layout": kind.title, **rooms}) + "\n", kind.title)
+        if kind.described:
+            tasks = {name: t for data in splits.values() for name, t in data.tasks.items()}
+            write_text(out / DESCRIPTION, describe(tasks, splits))
+        for split, data in splits.items():
+            with ThreadPoolExecutor(threads) as pool:
+                ids = pool.map(partial(_write_scene, data, kind, out), range(len(data)))
+                names = list(progress(ids, total=len(data), label=f"writing {split} rooms"))
+            path = out / kind.lists.replace("{split}", split)
+            write_text(path, "".join(f"{name}\n" for name in names))
+    except OSError as error:
+        raise PammError(
+            f"cannot write the {kind.title} to {out}: {error.strerror or error}; free some space "
+            "or choose another folder, then run it again: what is written is kept"
+        ) from error
+    return out
+
+
+def describe(tasks: Mapping[str, Task], splits: Mapping[str, Synthetic]) -> str:
+    """The `pamm.toml` of rooms with these tasks: what differs from the tasks' defaults is said."""
+    lines = ['images = "images/{id}.png"', "", "[lists]"]
+    lines += [f'{split} = "{_FOLDER.lists.replace("{split}", split)}"' for split in splits]
+    for name, task in tasks.items():
+        file = _FOLDER.files[name]
+        lines += ["", f"[tasks.{name}]", f'files = "{file.path}"']
+        lines += [f"encoding = {{ {file.encoding} }}"]
+        values = task.to_dict()
+        for field in dataclasses.fields(task):
+            derived = field.name == "channels" and values.get("class_names")
+            if getattr(task, field.name) != field.default and not derived and field.name != "name":
+                lines += [f"{field.name} = {json.dumps(values[field.name])}"]  # is TOML, too
+    return "\n".join(lines) + "\n"
+
+
+def _claim(out: Path, mark: str, title: str) -> None:
+    """Make the folder ours, unless it holds anything that is not from these very rooms."""
+    if out.exists() and not out.is_dir():
+        raise PammError(f"{out} is a file; choose a folder for the {title}")
+    path = out / MARK
+    if path.exists():
+        if path.read_text() != mark:
+            raise PammError(
+                f"{out} holds other rooms ({path.read_text().strip()}, wanted {mark.strip()}); "
+                "choose another folder or delete it"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise PammError(f"{out} is not empty and was not written by pamm; choose an empty folder")
+    else:
+        write_text(path, mark)
+
+
+def _write_scene(data: Synthetic, kind: _Kind, out: Path, index: int) -> str:
+    name = data.name(index)
+    image = out / "images" / f"{name}.png"
+    files = {
+        out / file.path.replace("{id}", name): (task, file.encode)
+        for task, file in kind.files.items()
+        if task in data.tasks
+    }
+    if image.exists() and all(path.exists() for path in files):
+        return name
+    sample = data.load(index)
+    _put(image, _png(sample["image"].permute(1, 2, 0).contiguous().numpy()))
+    for path, (task, encode) in files.items():
+        _put(path, encode(sample["targets"][task].numpy()))
+    return name
+
+
+def _put(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,0 +1,165 @@
+"""Files to targets, for every way to store labels; what looks wrong with them is said."""
+
+import numpy as np
+import pytest
+import torch
+from fake_layouts import save
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pamm.data.encodings import Classes, DepthMap, Mask, NormalMap, nearest
+from pamm.errors import PammError
+from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg
+
+RNG = np.random.default_rng(0)
+
+
+def read(encoding, path, array, task):
+    save(path, array)
+    return encoding.target(encoding.read(path), task)
+
+
+@given(
+    first=st.integers(0, 300),
+    channels=st.integers(1, 300),
+    ignore=st.lists(st.integers(0, 700), max_size=3),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=80, deadline=None)
+def test_class_numbers(first, channels, ignore, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.choice([*range(first, first + channels), *ignore], size=(5, 6)).astype(np.int32)
+    task = Semseg(channels=channels, ignore_index=-1)
+    target = Classes(first=first, ignore=tuple(ignore)).target(values, task)
+    expected = [[-1 if v in ignore else v - first for v in row] for row in values.tolist()]
+    assert target.tolist() == expected
+    assert target.dtype == torch.int64
+
+
+@pytest.mark.parametrize("ending", [".png", ".npy"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_class_maps_of_8_and_16_bits(tmp_path, ending, dtype):
+    values = RNG.integers(0, 200, (5, 7)).astype(dtype)
+    target = read(Classes(), tmp_path / f"a{ending}", values, Semseg(channels=200))
+    np.testing.assert_array_equal(target.numpy(), values)
+
+
+def test_a_palette_is_not_looked_at(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1], [2, 255]], np.uint8))
+    picture.putpalette(RNG.integers(0, 256, 768).tolist())
+    picture.save(tmp_path / "a.png")
+    target = Classes().target(Classes().read(tmp_path / "a.png"), Semseg(channels=3))
+    assert target.tolist() == [[0, 1], [2, 255]]
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 254])
+def test_foreign_class_numbers_are_refused(wrong):
+    values = np.array([[0, 1], [2, wrong]])
+    with pytest.raises(PammError, match=f"class number {wrong} is neither one of 'semseg', 0 to 2"):
+        Classes().target(values, Semseg(channels=3))
+
+
+@pytest.mark.parametrize(
+    ("array", "encoding"),
+    [
+        (np.array([[0, 255], [255, 0]], np.uint8), Mask()),
+        (np.array([[False, True], [True, False]]), Mask()),
+        (np.array([[0.0, 1], [1, 0]]), Mask(yes=1)),
+        (np.array([[False, True], [True, False]]), Mask(yes=1)),
+        (np.array([[127, 128], [255, 0]], np.uint8), Mask(soft=True)),
+        (np.array([[3, 9], [9, 3]], np.uint8)[..., None].repeat(3, 2), Mask(yes=10)),
+    ],
+)
+def test_masks(tmp_path, array, encoding):
+    names = ["a.npy"] if array.dtype == float else ["a.npy", "a.png"]
+    for name in names:
+        target = read(encoding, tmp_path / name, array, Boundary())
+        assert target.tolist() == [[[0, 1], [1, 0]]]
+        assert target.dtype == torch.uint8
+
+
+def test_masks_with_pixels_without_a_label():
+    values = np.array([[0, 128, 255]], np.uint8)
+    assert Mask(ignore=128).target(values, Saliency()).tolist() == [[[0, 255, 1]]]
+    assert not Mask(ignore=128).complaints(values)
+
+
+def test_depth(tmp_path):
+    metres = np.array([[0, 1.5], [2.25, 65.5]], np.float32)
+    depth = Depth()
+    found = read(DepthMap(), tmp_path / "a.npy", metres, depth)
+    np.testing.assert_array_equal(found[0].numpy(), metres)
+    pixels = (metres * 1000).astype(np.uint16)
+    found = read(DepthMap(per_metre=1000), tmp_path / "a.png", pixels, depth)
+    np.testing.assert_allclose(found[0].numpy(), metres, rtol=1e-6)
+    odd = np.array([[np.nan, -1], [np.inf, 2]], np.float64)[..., None]
+    found = read(DepthMap(), tmp_path / "b.npy", odd, depth)
+    assert found.tolist() == [[[0, 0], [0, 2]]]
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
+def test_normals(tmp_path, signs):
+    vectors = RNG.normal(size=(6, 7, 3))
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+    vectors[0, :3] = 0
+    expected = (vectors * signs).transpose(2, 0, 1)
+    stored = np.rint((vectors + 1) * 127.5).astype(np.uint8)
+    for name, array, tolerance in (("a.npy", vectors, 1e-6), ("a.png", stored, 0.01)):
+        found = read(NormalMap(signs=signs), tmp_path / name, array, Normals()).numpy()
+        np.testing.assert_allclose(found, expected, atol=tolerance)
+        assert (found[:, 0, :3] == 0).all()
+    vectors[1, 1] = np.nan
+    found = read(NormalMap(), tmp_path / "b.npy", 0.5 * vectors, Normals()).numpy()
+    assert np.isfinite(found).all()
+    assert (found[:, 1, 1] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values", "hint"),
+    [
+        (Mask(), np.array([[0, 1]], np.uint8), "numbers other than 0, 255, such as 1"),
+        (Mask(soft=True), np.array([[0, 1]], np.uint8), None),
+        (Mask(yes=1), np.array([[0.0, 1.0]]), None),
+        (DepthMap(), np.full((3, 3), 2.5), None),
+        (DepthMap(), np.full((3, 3), 2500.0), "2500 m: these look like millimetres"),
+        (DepthMap(), np.full((3, 3), 250.0), "250 m: these look like centimetres"),
+        (DepthMap(), np.full((3, 3), 0.25), "0.25 m: these look scaled to 0..1"),
+        (DepthMap(), np.zeros((3, 3)), "no depth above 0"),
+        (NormalMap(), np.full((3, 3, 3), 3**-0.5), None),
+        (NormalMap(), np.zeros((3, 3, 3)), None),
+        (NormalMap(), np.full((3, 3, 3), 0.5), "vectors of length 0.87"),
+    ],
+)
+def test_complaints(encoding, values, hint):
+    found = encoding.complaints(values)
+    assert len(found) == (hint is not None)
+    assert not hint or hint in found[0]
+
+
+@pytest.mark.parametrize("encoding", [Classes(), Mask(), DepthMap(), NormalMap()])
+def test_files_of_another_kind_are_refused(tmp_path, encoding):
+    save(tmp_path / "a.npy", np.zeros((2, 2, 2, 2)))
+    with pytest.raises(PammError, match=r"a.npy' holds float64 of shape \(2, 2, 2, 2\), want"):
+        encoding.read(tmp_path / "a.npy")
+    (tmp_path / "b.npy").write_bytes(b"")
+    with pytest.raises(PammError, match="b.npy"):
+        encoding.read(tmp_path / "b.npy")
+    with pytest.raises(PammError, match="c.npy"):
+        encoding.read(tmp_path / "c.npy")
+
+
+@given(h=st.integers(1, 9), w=st.integers(1, 9), k=st.integers(1, 4))
+def test_nearest(h, w, k):
+    small = np.arange(h * w).reshape(h, w)
+    big = small.repeat(k, 0).repeat(k, 1)
+    np.testing.assert_array_equal(nearest(small, (h * k, w * k)), big)
+    np.testing.assert_array_equal(nearest(big, (h, w)), small)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: DepthMap(per_metre=0), lambda: NormalMap(signs=(1, 2, 1))]
+)
+def test_nonsense_is_refused(make):
+    with pytest.raises(ValueError, match="must be"):
+        make()
