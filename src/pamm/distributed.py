@@ -96,15 +96,15 @@ def mean_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:
     return lambda tensor: total(tensor) / world if world > 1 else tensor
 
 
-def leave(fabric: Fabric, message: str) -> NoReturn:
-    """End all processes after a request to stop, when everyone is here.
+def leave(message: str = "") -> NoReturn:
+    """End the process after a request to stop; the first one leaves a message.
 
     Exit code 143 is that of the first; Fabric kills the first when another one has such a code.
     """
-    fabric.barrier()
-    if fabric.global_rank:
+    if not is_first():
         raise SystemExit(0)
-    print(f"pamm: {message}", file=sys.stderr)
+    if message:
+        print(f"pamm: {message}", file=sys.stderr)
     raise SystemExit(EXIT_CODE)
 
 
@@ -134,7 +134,7 @@ class Stop:
         self._at_once = True
         try:
             if self.requested:
-                raise SystemExit(EXIT_CODE)
+                leave()
             yield
         finally:
             self._at_once = False
@@ -142,4 +142,4 @@ class Stop:
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
         if self._at_once:
-            raise SystemExit(EXIT_CODE)
+            leave()
