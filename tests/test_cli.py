@@ -210,7 +210,7 @@ def test_verify_from_the_command_line(folder, tmp_path, capsys):
     assert exit_.value.code == 1
     report = json.loads(capsys.readouterr().out)
     assert report["findings"][0]["check"] == "missing images"
-    assert report["findings"][0]["examples"] == ["train-000001"]
+    assert report["findings"][0]["examples"] == ["train-000001 (train)"]
 
 
 def test_prepare_from_the_command_line(folder, tmp_path, capsys):

@@ -13,6 +13,11 @@ from typing import Any, NoReturn
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -37,8 +42,12 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
     Raises:
         PammError: another number of processes than torchrun's, or than there are GPUs.
     """
+    if devices < 1:
+        raise PammError(f"devices: got {devices}, want at least 1")
+    environment: ClusterEnvironment = LightningEnvironment()  # in a batch job too
     nodes = 1
     if torch.distributed.is_torchelastic_launched():
+        environment = TorchElasticEnvironment()
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         if devices not in (1, here):
             raise PammError(
@@ -53,14 +62,15 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
             devices=devices,
             num_nodes=nodes,
             precision=precision,
+            plugins=[environment],
         )
     except MisconfigurationException:
         gpus = torch.cuda.device_count()
         raise PammError(f"devices: got {devices}, want at most the {gpus} GPUs here") from None
+    atexit.register(end, getattr(fabric.strategy.launcher, "procs", []))
     fabric.launch()
     if fabric.global_rank:
         progress.silence()
-    atexit.register(end, getattr(fabric.strategy.launcher, "procs", []))
     return fabric
 
 
@@ -96,15 +106,15 @@ def mean_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:
     return lambda tensor: total(tensor) / world if world > 1 else tensor
 
 
-def leave(fabric: Fabric, message: str) -> NoReturn:
-    """End all processes after a request to stop, when everyone is here.
+def leave(message: str = "") -> NoReturn:
+    """End the process after a request to stop; the first one leaves a message.
 
     Exit code 143 is that of the first; Fabric kills the first when another one has such a code.
     """
-    fabric.barrier()
-    if fabric.global_rank:
+    if not is_first():
         raise SystemExit(0)
-    print(f"pamm: {message}", file=sys.stderr)
+    if message:
+        print(f"pamm: {message}", file=sys.stderr)
     raise SystemExit(EXIT_CODE)
 
 
@@ -134,7 +144,7 @@ class Stop:
         self._at_once = True
         try:
             if self.requested:
-                raise SystemExit(EXIT_CODE)
+                leave()
             yield
         finally:
             self._at_once = False
@@ -142,4 +152,4 @@ class Stop:
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True
         if self._at_once:
-            raise SystemExit(EXIT_CODE)
+            leave()

@@ -158,14 +158,16 @@ def train(
     validated: Any = fabric.broadcast(log.validations if log else None)
 
     network.train()
+    stopping = False
     with Stop() as stop, closing(log) if log else nullcontext():
         for step in range(start, settings.steps + 1):  # so many are done
-            if due(step, settings.validate_every, settings.steps) and step not in validated:
+            owed = due(step, settings.validate_every, settings.steps) and step not in validated
+            if owed and not stopping:
                 with stop.at_once():
                     scores = evaluate(judged, validation, tasks, total=total_over(fabric))
                 if log:
                     keep_scores(log, step, scores, judged, data=data, run=run)
-            if step == settings.steps:
+            if stopping or step == settings.steps:
                 break
             seed_step(settings.seed, step, fabric.global_rank)
             set_learning_rate(optimizer, rate := learning_rate(step, settings.steps, optim))
@@ -189,9 +191,9 @@ def train(
                     checkpoint.save(
                         run, "last", step + 1, judged, data=data, training=state, keep=settings.keep
                     )
-            if stopping:
-                leave(fabric, f"stopped after step {step + 1}; go on with --resume")
     fabric.barrier()
+    if stopping:
+        leave(f"stopped after step {step}; go on with --resume")
     return checkpoint.find(run)
 
 
@@ -286,7 +288,8 @@ def restore(
     if judged is not network:
         network.load_state_dict(state["weights"])
     optimizer.load_state_dict(state["optimizer"])
-    fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+    if state.get("precision"):  # the scale of the gradients in 16-mixed
+        fabric.strategy.precision.load_state_dict(state["precision"])
     return checkpoint.step_of(folder)
 
 

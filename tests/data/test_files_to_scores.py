@@ -1,5 +1,7 @@
 """The public data sets from their files to scores: train, resume, evaluate, predict."""
 
+import itertools
+
 import pytest
 import torch
 from fake_layouts import fake_nyud, fake_pascal
@@ -7,6 +9,7 @@ from fake_layouts import fake_nyud, fake_pascal
 import pamm
 from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig, dataset_tasks
+from pamm.data.file_dataset import FileDataset
 from pamm.evaluate import evaluate_run
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
@@ -30,23 +33,39 @@ def pascal(root):
     return "pascal_context"
 
 
+def cut_after(images: int):
+    """`FileDataset.load` as it is, for so many images."""
+    load, calls = FileDataset.load, itertools.count()
+
+    def broken(self, index):
+        if next(calls) == images:
+            raise RuntimeError("power cut")
+        return load(self, index)
+
+    return broken
+
+
 @pytest.mark.parametrize("make", [nyud, old_nyud, pascal])
-def test_train_resume_evaluate_predict(tmp_path, make):
+def test_train_resume_evaluate_predict(tmp_path, make, monkeypatch):
     data = DataConfig(
         name=make(tmp_path), root=str(tmp_path), size=(32, 40), scale=(0.5, 2.0), workers=0
     )
     channels = {name: task.channels for name, task in dataset_tasks(data).items()}
 
-    def experiment(steps: int) -> Experiment:
-        return Experiment(
-            model=ModelConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2),
-            data=data,
-            optim=OptimConfig(lr=1e-3),
-            train=TrainConfig(steps=steps, batch_size=2, checkpoint_every=1),
-        )
-
-    run_experiment(experiment(3), tmp_path / "run")
-    run_experiment(experiment(3), tmp_path / "run", resume=True)
+    experiment = Experiment(
+        model=ModelConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2),
+        data=data,
+        optim=OptimConfig(lr=1e-3),
+        train=TrainConfig(steps=3, batch_size=2, checkpoint_every=1),
+    )
+    whole = run_experiment(experiment, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(FileDataset, "load", cut_after(4))
+        with pytest.raises(RuntimeError, match="power cut"):
+            run_experiment(experiment, tmp_path / "run")
+    resumed = run_experiment(experiment, tmp_path / "run", resume=True)
+    weights = [(f / "model.safetensors").read_bytes() for f in (whole, resumed)]
+    assert weights[0] == weights[1]
     report = evaluate_run(tmp_path / "run")
     assert set(report["scores"]) == set(channels)
     for scores in report["scores"].values():

@@ -41,7 +41,7 @@ def test_a_sound_pascal(tmp_path):
     fake_pascal(tmp_path, missing={"semseg": ["2008_000001"]})
     report = verify(PascalContext, tmp_path)
     assert found(report) == {
-        "missing labels": ("warning", 1, "images have no label for semseg 2008_000001")
+        "missing labels": ("warning", 1, "images have no label for semseg 2008_000001 (train)")
     }
     assert report.labels["semseg"] == 6
 
@@ -106,7 +106,11 @@ DEFECTS = {
     ),
     "no labels at all": (
         _remove(*(f"normals/000{i}.png" for i in range(1, 6))), "missing labels", "error", 1,
-        "not one image has a label for normals",
+        "not one image of val has a label for normals",
+    ),
+    "no labels in a split": (
+        _remove("depth/0001.npy", "depth/0002.npy", "depth/0003.npy"), "missing labels", "error", 1,
+        "not one image of train has a label for depth",
     ),
     "class out of range": (
         _put("segmentation/0002.png", np.full(SIZE, 41, np.uint8)), "values of semseg", "error", 1,
@@ -129,7 +133,7 @@ DEFECTS = {
     ),
     "uncropped image": (
         _put("images/0002.png", np.zeros((480, 640, 3), np.uint8)), "size of images", "warning", 1,
-        "images are 480x640 0002",
+        "images are 480x640 images/0002.png",
     ),
 }  # fmt: skip
 

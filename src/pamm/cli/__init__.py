@@ -33,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         dispatch(COMMANDS, sys.argv[1:] if arguments is None else arguments, "pamm")
     except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
-        print(f"pamm: {error}", file=sys.stderr)
+        # Of several processes that make the same mistake, the first one says so.
+        processes = sys.modules.get("pamm.distributed")
+        if processes is None or processes.is_first():
+            print(f"pamm: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here

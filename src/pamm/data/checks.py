@@ -28,7 +28,9 @@ class Check:
 class Seen:
     """What was found in the files of one image."""
 
+    split: str
     name: str
+    """Its id."""
     size: Size | None = None
     """Height and width, if the image could be read."""
     labelled: set[str] = field(default_factory=set)
@@ -68,21 +70,28 @@ def values_of(task: str) -> Check:
 
 
 def look_at(
-    dataset: type[FileDataset], folder: Path, layout: Layout, name: str, tasks: dict[str, Task]
+    dataset: type[FileDataset],
+    folder: Path,
+    split: str,
+    name: str,
+    *,
+    layout: Layout,
+    tasks: dict[str, Task],
 ) -> Seen:
     """Read all files of one image.
 
     Args:
         dataset: whose image it is.
         folder: of the data set.
-        layout: of the image's split.
+        split: the image's.
         name: its id.
+        layout: of its split.
         tasks: look at the labels of these.
     """
-    seen = Seen(name=name)
+    seen = Seen(split=split, name=name)
     path = layout.image(folder, name)
     if path is None:
-        seen.troubles.append((MISSING_IMAGE, name))
+        seen.troubles.append((MISSING_IMAGE, f"{name} ({split})"))
         return seen
     try:
         height, width = read_image(path).shape[:2]
@@ -91,7 +100,8 @@ def look_at(
         seen.troubles.append((DAMAGED, str(error)))
     if seen.size and (remark := dataset.remark(seen.size)):
         what = f"images are {seen.size[0]}x{seen.size[1]}"
-        seen.troubles.append((Check("warning", "size of images", what, remark), name))
+        case = path.relative_to(folder).as_posix()
+        seen.troubles.append((Check("warning", "size of images", what, remark), case))
     for task_name, task in tasks.items():
         if found := layout.label(folder, task_name, name):
             seen.labelled.add(task_name)

@@ -112,9 +112,13 @@ def verify(
     names = {split: _ids(layouts[split], folder, split, cases) for split in dataset.SPLITS}
     _check_ids(layouts, names, cases)
     _check_extra(layouts, folder, names, cases)
-    jobs = [(layouts[split], name) for split, ids in names.items() for name in dict.fromkeys(ids)]
+    jobs = [(split, name) for split, ids in names.items() for name in dict.fromkeys(ids)]
+
+    def look(job: tuple[str, str]) -> Seen:
+        return look_at(dataset, folder, *job, layout=layouts[job[0]], tasks=chosen)
+
     with ThreadPoolExecutor(threads) as pool:
-        results = pool.map(lambda job: look_at(dataset, folder, job[0], job[1], chosen), jobs)
+        results = pool.map(look, jobs)
         seen = list(progress(results, total=len(jobs), label="reading files"))
     _check_labels(chosen, seen, cases)
     for check, case in (trouble for one in seen for trouble in one.troubles):
@@ -182,19 +186,20 @@ def _check_extra(
 
 
 def _check_labels(tasks: dict[str, Task], seen: list[Seen], cases: Cases) -> None:
-    """Images without a label, and tasks without any."""
+    """Images without a label for a task; it is an error if a split has none at all."""
     for task in tasks:
-        lacking = [one.name for one in seen if one.size and task not in one.labelled]
-        if not lacking:
-            continue
-        if any(task in one.labelled for one in seen):
+        lacking = [one for one in seen if one.size and task not in one.labelled]
+        for split in dict.fromkeys(one.split for one in lacking):
+            if not any(task in one.labelled for one in seen if one.split == split):
+                what = f"not one image of {split} has a label for {task}"
+                advice = "put the files in place, or leave the task out: --tasks with the others"
+                cases[Check("error", "missing labels", what, advice)] = []
+                lacking = [one for one in lacking if one.split != split]
+        if lacking:
             advice = "nothing, if that is meant: they do not count for the task"
             what = f"images have no label for {task}"
-            cases[Check("warning", "missing labels", what, advice)] = lacking
-        else:
-            advice = "put the files in place, or leave the task out: --tasks with the others"
-            what = f"not one image has a label for {task}"
-            cases[Check("error", "missing labels", what, advice)] = []
+            examples = [f"{one.name} ({one.split})" for one in lacking]
+            cases[Check("warning", "missing labels", what, advice)] = examples
 
 
 def _findings(cases: Cases) -> tuple[Finding, ...]:
