@@ -85,6 +85,7 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 "another --out"
             )
         check_same(read_experiment(run / CONFIG), experiment, run)
+    run.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no work
     return train(
         model=experiment.model,
         data=experiment.data,
