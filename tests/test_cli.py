@@ -132,7 +132,7 @@ def test_data_commands(tmp_path, capsys):
         (["train", "synthetic-tiny", "--data.val-count", "0"], "val_count: got 0"),
         (["train", "synthetic-tiny", "--data.size", "8", "8"], "8"),
         (["train", "synthetic-tiny", "--train.seed", "-1"], "seed: got -1"),
-        (["train", "synthetic-tiny", "--out", "/dev/null/run"], "Not a directory"),
+        (["train", "synthetic-tiny", "--out", "/dev/null/run"], "choose another --out"),
         (["train", "synthetic-tiny", "--train.stpes", "9"], "--train.steps"),
         (["train", "synthetic-tiny", "--train.steps", "many"], "many"),
         (["describe", "nyud"], "unknown preset 'nyud': did you mean"),

@@ -1,5 +1,6 @@
 """A whole experiment as one value: what to train, on what, how. A run directory records it."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 "another --out"
             )
         check_same(read_experiment(run / CONFIG), experiment, run)
-    run.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to costs no work
+    check_place(run)
     return train(
         model=experiment.model,
         data=experiment.data,
@@ -94,6 +95,16 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
         run=run,
         papers={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
     )
+
+
+def check_place(run: Path) -> None:
+    """Raise unless a run directory can be made: better now than after rendering or downloading."""
+    there = next(place for place in (run, *run.absolute().parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise PammError(
+            f"{str(run)!r} cannot be made: {str(there)!r} is not a folder that may be written to; "
+            "choose another --out"
+        )
 
 
 def check_same(saved: Experiment, given: Experiment, run: Path) -> None:
