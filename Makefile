@@ -83,6 +83,8 @@ imports: $(INSTALLED)
 bench: $(INSTALLED) $(NATIVE)
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/head.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/boundary.py
 	$(PAMM) bench scan --growth --out bench-scan.json
 
 check: lint types imports test

@@ -42,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
             raise
         print(
-            "pamm: not enough GPU memory: lower --train.batch-size, raise --train.accumulate, or "
-            "give smaller images",
+            "pamm: not enough GPU memory: in training use --train.gradient-checkpointing, raise "
+            "--train.accumulate or lower --train.batch-size; else lower --batch-size or --scales, "
+            "or give smaller images",
             file=sys.stderr,
         )
         sys.exit(2)
