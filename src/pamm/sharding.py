@@ -7,6 +7,7 @@ however the training that made them was divided.
 Functions that gather or share out are called by all processes, together.
 """
 
+import warnings
 from typing import Any
 
 import torch
@@ -34,6 +35,9 @@ def shard(network: PAMM, mesh: Any) -> PAMM:
             f"strategy: 'fsdp' wants PyTorch 2.6 or newer, this is {torch.__version__}: update it, "
             "or leave --train.strategy ddp"
         ) from None
+    # The logits are views, cropped from the padded ones. Nothing here changes them in place, which
+    # is what PyTorch warns of at every first step.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     processes = mesh["data_parallel"]
     for block in network.blocks():
         fully_shard(block, mesh=processes)
