@@ -117,6 +117,7 @@ def check_same(saved: Experiment, given: Experiment, run: Path) -> None:
         "data.root",
         "data.workers",
         "train.devices",
+        "train.strategy",
         "train.compile",
         "train.gradient_checkpointing",
         "train.log_every",

@@ -18,6 +18,7 @@ from lightning_fabric.plugins.environments import (
     LightningEnvironment,
     TorchElasticEnvironment,
 )
+from lightning_fabric.strategies import ModelParallelStrategy
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -28,7 +29,13 @@ EXIT_CODE = 128 + signal.SIGTERM
 PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
 
 
-def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "auto") -> Fabric:
+def launch(
+    devices: int = 1,
+    *,
+    precision: Any = "32-true",
+    accelerator: str = "auto",
+    shard: Callable[[Any, Any], Any] | None = None,
+) -> Fabric:
     """Join the processes of this command.
 
     torchrun has started them, on any number of machines; else `devices` of them work on this
@@ -38,6 +45,8 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
         devices: processes wanted on this machine, one GPU each where there are GPUs.
         precision: of the training, as Fabric names it.
         accelerator: "cpu", "cuda", ..., or "auto": a GPU where there is one.
+        shard: what is done to a network, given it and the mesh of the processes, in place of
+            copying its weights to all of them; one process always has them all.
 
     Raises:
         PammError: another number of processes than torchrun's, or than there are GPUs.
@@ -55,10 +64,16 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
                 "machine: leave the option out"
             )
         devices, nodes = here, int(os.environ["WORLD_SIZE"]) // here
+    processes = devices * nodes
+    strategy: Any = "ddp" if processes > 1 else "auto"
+    if shard and processes > 1:
+        strategy = ModelParallelStrategy(
+            shard, data_parallel_size=processes, tensor_parallel_size=1
+        )
     try:
         fabric = Fabric(
             accelerator=accelerator,
-            strategy="ddp" if devices * nodes > 1 else "auto",
+            strategy=strategy,
             devices=devices,
             num_nodes=nodes,
             precision=precision,
@@ -72,6 +87,11 @@ def launch(devices: int = 1, *, precision: Any = "32-true", accelerator: str = "
     if fabric.global_rank:
         progress.silence()
     return fabric
+
+
+def is_sharded(fabric: Fabric) -> bool:
+    """Whether each process has a share of the weights only."""
+    return isinstance(fabric.strategy, ModelParallelStrategy)
 
 
 def is_first() -> bool:

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from pamm.data import Batch
-from pamm.distributed import mean_over
+from pamm.distributed import is_sharded, mean_over
 from pamm.errors import PammError
 from pamm.model import PAMM
 from pamm.tasks import Task
@@ -49,9 +49,11 @@ def gradient(
         {task: loss}, float32 on the CPU, whose mean over the processes is that of the batch.
     """
     losses, mean = torch.zeros(len(tasks)), mean_over(fabric)
+    # Gradients to be added up later are whole, which sharding is there to avoid.
+    add_first = not is_sharded(fabric)
     for part in range(parts):
         batch = next(batches)
-        with fabric.no_backward_sync(wrapped, enabled=part + 1 < parts):
+        with fabric.no_backward_sync(wrapped, enabled=add_first and part + 1 < parts):
             logits = wrapped(batch["image"])
             values = [t.loss(logits[n], batch["targets"][n], mean=mean) for n, t in tasks.items()]
             weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]

@@ -5,14 +5,13 @@ so a run that was killed and resumed ends with the weights of an unbroken one, b
 gradient is that of the whole batch, however it is divided among processes.
 """
 
-import copy
 import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -29,7 +28,7 @@ from pamm.data import (
     train_dataset,
     training_batches,
 )
-from pamm.distributed import Stop, launch, leave, total_over
+from pamm.distributed import Stop, is_sharded, launch, leave, total_over
 from pamm.errors import PammError
 from pamm.evaluate import Scores, evaluate
 from pamm.files import write_text
@@ -44,7 +43,9 @@ from pamm.optim import (
     update_average,
 )
 from pamm.precision import Precision
+from pamm.resume import restore, restore_optimizer, training_state
 from pamm.run_log import RunLog
+from pamm.sharding import gather_weights, shard
 from pamm.step import agree, diverged, gradient, seed_step
 from pamm.tasks import Task
 
@@ -64,6 +65,10 @@ class TrainConfig:
     """Of the arithmetic; the weights stay in float32."""
     devices: int = 1
     """Processes on this machine, one GPU each where there are GPUs. Under torchrun: torchrun's."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes hold the network: each all of it (ddp), or each a share of the weights,
+    gradients and optimiser state (fsdp), for a model that does not fit otherwise. The result is the
+    same."""
     seed: int = 0
     """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
     load_balancing: float = 0.0
@@ -102,6 +107,10 @@ class TrainConfig:
             raise PammError(f"seed: got {self.seed}, want 0 or more")
         if not 0 <= self.ema < 1:
             raise PammError(f"ema: got {self.ema}, want 0 (off) or more, less than 1")
+        if self.strategy == "fsdp" and self.ema:
+            raise PammError("ema: the average needs whole weights: leave it 0 with strategy fsdp")
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise PammError("precision: 16-mixed does not go with strategy fsdp: use bf16-mixed")
         self.images_at_once(self.devices)
 
     def images_at_once(self, processes: int) -> int:
@@ -146,13 +155,21 @@ def train(
     """
     tasks = matching_tasks(model, data)
     keep_freed_memory()
-    fabric = launch(settings.devices, precision=settings.precision)
+    fabric = launch(
+        settings.devices,
+        precision=settings.precision,
+        shard=shard if settings.strategy == "fsdp" else None,
+    )
     network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
-    judged = copy.deepcopy(network).to(fabric.device) if settings.ema else network
-    optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
-    start = restore(run, network, judged, optimizer, fabric)
+    averaged, sharded = settings.ema > 0, is_sharded(fabric)
+    start, judged, state = restore(run, network, apart=averaged or sharded)
+    if averaged:
+        judged.to(fabric.device)
     compiled: Any = torch.compile(network) if settings.compile else network
-    wrapped, optimizer = fabric.setup(compiled, optimizer)
+    wrapped = fabric.setup_module(compiled)
+    optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
+    restore_optimizer(state, optimizer, fabric)
+    optimizer = fabric.setup_optimizers(optimizer)
     batches, validation = loaders(fabric, data, tasks, settings, start=start)
     log = open_log(run, start, settings, papers) if fabric.is_global_zero else None
     validated: Any = fabric.broadcast(log.validations if log else None)
@@ -164,7 +181,10 @@ def train(
             owed = due(step, settings.validate_every, settings.steps) and step not in validated
             if owed and not stopping:
                 with stop.at_once():
+                    judged.to(fabric.device)
                     scores = evaluate(judged, validation, tasks, total=total_over(fabric))
+                if sharded:
+                    judged.cpu()  # a whole model may not fit beside the training
                 if log:
                     keep_scores(log, step, scores, judged, data=data, run=run)
             if stopping or step == settings.steps:
@@ -186,8 +206,11 @@ def train(
                 update_average(judged, network, settings.ema)
             if log:
                 log.train(step + 1, losses, rate=rate)
-                if stopping or due_to_save(step + 1, settings):
-                    state = training_state(network, judged, optimizer, fabric)
+            if stopping or due_to_save(step + 1, settings):
+                if sharded:
+                    gather_weights(network, into=judged)
+                state = training_state(network, optimizer, fabric, averaged=averaged)
+                if log:
                     checkpoint.save(
                         run, "last", step + 1, judged, data=data, training=state, keep=settings.keep
                     )
@@ -274,32 +297,6 @@ def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
                 f"{data.name!r} wants {task.channels}"
             )
     return tasks
-
-
-def restore(
-    run: Path, network: PAMM, judged: PAMM, optimizer: torch.optim.Optimizer, fabric: Fabric
-) -> int:
-    """Put the newest checkpoint of a run in place, if there is one; gives the steps done."""
-    folder = checkpoint.newest(run, "last")
-    if folder is None:
-        return 0
-    checkpoint.load_weights(judged, folder)
-    state = checkpoint.load_training(folder)
-    if judged is not network:
-        network.load_state_dict(state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
-    if state.get("precision"):  # the scale of the gradients in 16-mixed
-        fabric.strategy.precision.load_state_dict(state["precision"])
-    return checkpoint.step_of(folder)
-
-
-def training_state(network: PAMM, judged: PAMM, optimizer: Any, fabric: Fabric) -> dict[str, Any]:
-    """What `restore` needs beside the model: the weights too, where the model is their average."""
-    state = {
-        "optimizer": optimizer.state_dict(),
-        "precision": fabric.strategy.precision.state_dict(),
-    }
-    return state if judged is network else {**state, "weights": network.state_dict()}
 
 
 def due(done: int, every: int, steps: int) -> bool:

@@ -94,6 +94,11 @@ class Backbone(nn.Module):
         groups = group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
         return {f"net.{name}": layer for name, layer in groups.items()}
 
+    def blocks(self) -> list[nn.Module]:
+        """The members of the timm model's lists of modules, such as a ViT's blocks."""
+        lists = (m for m in self.net.children() if isinstance(m, (nn.Sequential, nn.ModuleList)))
+        return [m for modules in lists for m in modules if not isinstance(m, nn.ModuleList)]
+
     def recompute(self) -> None:
         """Keep the inputs of the blocks only, and compute the rest again for the gradient.
 

@@ -182,6 +182,10 @@ class PAMM(nn.Module):
         self._recompute = True
         self.backbone.recompute()
 
+    def blocks(self) -> list[nn.Module]:
+        """The modules that hold most weights and run one after the other."""
+        return [*self.backbone.blocks(), *self.task_conv, *self.pame]
+
     def _refined(self, pame: nn.Module, maps: Tensor) -> Tensor:
         if self._recompute and self.training:
             return checkpoint(pame, maps, use_reentrant=False)
