@@ -124,8 +124,9 @@ def evaluate_run(
         batch_size: images at once; does not change the scores.
         device: a torch device.
         devices: processes on this machine that share the work, one GPU each on "cuda"; under
-            torchrun: torchrun's. Does not change the scores. All of them return the scores, the
-            first one writes the report.
+            torchrun: torchrun's. Does not change the scores, but for the rounding of sums in
+            another number of threads. All of them return the scores, the first one writes the
+            report.
         precision: of the network's arithmetic; the report names it.
         trivial: also score the constant predictor of each task (`Task.constant_prediction`).
 
