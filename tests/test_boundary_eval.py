@@ -116,13 +116,13 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
     ("break_it", "message"),
     [
         (lambda p, t: (p / "b.png").unlink(), r"lacks 1 of the 3 images .* such as 'b'"),
-        (lambda p, t: (p / "b.png").write_bytes(b"\x89PNG"), "b.png' is not a PNG image"),
+        (lambda p, t: (p / "b.png").write_bytes(b"\x89PNG"), "b.png' is not an image in a format"),
         (lambda p, t: np.save(p / "b.npy", np.zeros((3, 3))), "both .*b.npy' and .*b.png'"),
         (lambda p, t: _instead(p, np.full((48, 36), 2.5)), "values from 2.5 to 2.5; want prob"),
         (lambda p, t: _instead(p, np.full((48, 36), np.nan)), "values from nan to nan; want prob"),
         (lambda p, t: _instead(p, np.zeros((48, 35))), "is 48x35 pixels, its ground truth .*48x36"),
         (lambda p, t: _instead(p, np.zeros((2, 48, 36))), r"holds b.npy \(2, 48, 36\); want one"),
-        (lambda p, t: (p / "b.png").rename(p / "b.mat"), "b.mat' cannot be read"),
+        (lambda p, t: (p / "b.png").rename(p / "b.mat"), "b.mat': damaged, or no MATLAB file"),
         (
             lambda p, t: (
                 savemat((t / "b.png").with_suffix(".mat"), {"groundTruth": np.eye(3)})

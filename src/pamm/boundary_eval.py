@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from pamm.data.derived import read_mat
+from pamm.data.encodings import read_array
 from pamm.errors import PammError
 from pamm.files import replacing, write_text
 from pamm.metrics import BoundaryF
@@ -76,6 +77,8 @@ def boundary_eval(
 def read_probability(path: Path) -> NDArray[np.float64]:
     """A boundary map (H, W) in 0..1; see `boundary_eval`."""
     array = _map(path, _read(path))
+    if path.suffix == ".png" and array.dtype == np.int32:  # Pillow before 11 reads 16 bits so
+        array = array.astype(np.uint16)
     if array.dtype in (np.uint8, np.uint16):
         return array / np.iinfo(array.dtype).max
     values = array.astype(np.float64)
@@ -90,13 +93,11 @@ def read_probability(path: Path) -> NDArray[np.float64]:
 def read_truth(path: Path) -> NDArray[np.uint8]:
     """Ground truth (A, H, W) of 0 and 1, A people's; see `boundary_eval`."""
     content = _read(path)
-    if isinstance(content, dict) and BSDS in content:
+    if BSDS in content:
         try:
-            maps = [cell["Boundaries"] for cell in np.atleast_1d(content[BSDS])]
-            # One person's cell is unpacked by loadmat, several are not.
-            maps = [m.item() if m.dtype == object else m for m in maps]
+            maps = [cell["Boundaries"][0, 0] for cell in content[BSDS].reshape(-1)]
             return np.stack(maps).astype(bool).astype(np.uint8)
-        except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, IndexError, KeyError) as error:
             raise PammError(
                 f"{str(path)!r}: {BSDS!r} is not as in the Berkeley Segmentation Data Set, a cell "
                 f"per person with 'Boundaries' ({error})"
@@ -174,33 +175,26 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path) -> Any:
-    """An array, or the variables of a .mat file."""
-    from scipy.io import loadmat
-
+def _read(path: Path) -> dict[str, Any]:
+    """The variables of a .mat file; of another file the one array, by the name of the file."""
+    if path.suffix != ".mat":
+        return {path.name: read_array(path)}
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if path.suffix == ".mat":
-            content = loadmat(path, squeeze_me=True)
-            return {k: v for k, v in content.items() if not k.startswith("__")}
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # grey of 16 bits; its name depends on Pillow's version
-                return np.asarray(image).astype(np.uint16)
-            return np.asarray(image.convert("L"))
-    except UnidentifiedImageError:
-        raise PammError(f"{str(path)!r} is not a PNG image, whatever its name says") from None
-    except Exception as error:  # each reader fails in its own ways
-        raise PammError(f"{str(path)!r} cannot be read: {error}") from None
+        content = read_mat(path.read_bytes())
+    except PammError as error:
+        raise PammError(f"{str(path)!r}: {error}") from None
+    return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
-def _map(path: Path, content: Any) -> NDArray[Any]:
-    """The one map (H, W) of numbers in a file."""
-    arrays = content if isinstance(content, dict) else {path.name: content}
-    maps = [a for a in arrays.values() if isinstance(a, np.ndarray) and a.dtype.kind in "buif"]
-    maps = [np.squeeze(a) if a.ndim == 3 else a for a in maps]
-    maps = [a for a in maps if a.ndim == 2 and a.size]
+def _map(path: Path, content: dict[str, Any]) -> NDArray[Any]:
+    """The one map (H, W) of numbers in a file; other variables of a .mat are texts or numbers."""
+    if path.suffix == ".png":
+        content = {k: a[..., 0] if a.ndim == 3 else a for k, a in content.items()}  # grey as RGB
+    arrays = [a for a in content.values() if isinstance(a, np.ndarray) and a.dtype.kind in "buif"]
+    maps = [a for a in arrays if a.ndim == 2 and a.size > 1]
     if len(maps) != 1:
-        shapes = ", ".join(f"{k} {getattr(a, 'shape', '')}" for k, a in arrays.items()) or "nothing"
-        raise PammError(f"{str(path)!r} holds {shapes}; want one map (height, width) of numbers")
+        shapes = ", ".join(f"{k} {getattr(a, 'shape', '')}" for k, a in content.items())
+        raise PammError(
+            f"{str(path)!r} holds {shapes or 'nothing'}; want one map (height, width) of numbers"
+        )
     return maps[0]

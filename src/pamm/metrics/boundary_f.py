@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pamm import native
-from pamm.metrics import boundary_matching, boundary_native, edges
-from pamm.metrics.base import Metric, State, check_binary, check_probability
+from pamm.metrics import boundary_matching, boundary_native
+from pamm.metrics.base import Metric, State, check_binary, check_pair, check_probability
 from pamm.metrics.boundary_matching import Counts, Ints
 from pamm.metrics.edges import Bools, Floats
 
@@ -86,7 +86,8 @@ class BoundaryF(Metric):
 
     def _images(self, prediction: Tensor, target: Tensor) -> list[tuple[Floats, Bools, Bools]]:
         """The images of a batch with any valid pixel: probability, truths (A,H,W) and valid."""
-        _check(prediction, target)
+        many = isinstance(target, Tensor) and target.ndim == 4
+        check_pair(prediction, target[:, :1] if many else target, channels=1)
         check_binary(target, ignore_index=self.ignore_index)
         images = []
         for probability, truths in zip(prediction[:, 0], target, strict=True):
@@ -178,16 +179,10 @@ def image_counts(
         for hits in (np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0)))
     )
     probability, truths, valid = probability[box], truths[:, *box], valid[box]
-    # Python's type checker knows no modules as values with the same functions.
-    steps: tuple[Any, Any] = (
-        (boundary_native.edge_nms, boundary_native.boundary_counts)
-        if native.library()
-        else (edges.edge_nms, boundary_matching.boundary_counts)
-    )
-    edge_nms, boundary_counts = steps
-    ridges = np.where(valid, edge_nms(np.where(valid, probability, 0.0)), 0.0)
+    form: Any = boundary_native if native.library() else boundary_matching
+    ridges = np.where(valid, form.edge_nms(np.where(valid, probability, 0.0)), 0.0)
     max_distance = max_dist * float(np.hypot(*valid.shape))
-    counts = boundary_counts(ridges, truths, thresholds=thresholds, max_distance=max_distance)
+    counts = form.boundary_counts(ridges, truths, thresholds=thresholds, max_distance=max_distance)
     return counts, int(np.count_nonzero(truths))
 
 
@@ -223,25 +218,6 @@ def _precision_recall(counts: Counts, actual: int | Ints) -> tuple[Floats, Float
 
 def _counts(state: State, prefix: str = "") -> Counts:
     return Counts(*(state[prefix + name].numpy() for name in Counts._fields))
-
-
-def _check(prediction: Tensor, target: Tensor) -> None:
-    """Raise unless prediction is (B,1,H,W) and target (B,A,H,W) of the same B, H and W."""
-    for name, value, wanted in (
-        ("prediction", prediction, "(B, 1, H, W)"),
-        ("target", target, "(B, annotators, H, W)"),
-    ):
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name}: got {type(value).__name__}, wanted a torch.Tensor {wanted}")
-        if value.ndim != 4 or value.shape[1] < 1 or (name == "prediction" and value.shape[1] > 1):
-            raise ValueError(f"{name}: got shape {tuple(value.shape)}, wanted {wanted}")
-        if value.is_complex():
-            raise TypeError(f"{name}: got {value.dtype}, wanted real numbers")
-    if prediction.shape[::2] != target.shape[::2] or prediction.shape[3] != target.shape[3]:
-        raise ValueError(
-            f"target: got shape {tuple(target.shape)}, wanted the prediction's "
-            f"{tuple(prediction.shape)}, with any number of annotators"
-        )
 
 
 @cache

@@ -21,7 +21,9 @@ from scipy.sparse.csgraph import (
     min_weight_full_bipartite_matching,
 )
 
-from pamm.metrics.edges import Bools, Floats, thin_nested
+from pamm.metrics.edges import Bools, Floats, edge_nms, thin_nested
+
+__all__ = ["Counts", "Ints", "boundary_counts", "edge_nms"]  # the last: as of boundary_native
 
 Ints = NDArray[np.int64]
 
