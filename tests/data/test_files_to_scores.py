@@ -1,6 +1,7 @@
 """The public data sets from their files to scores: train, resume, evaluate, predict."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -63,7 +64,8 @@ def test_train_resume_evaluate_predict(tmp_path, make, monkeypatch):
         patch.setattr(FileDataset, "load", cut_after(4))
         with pytest.raises(RuntimeError, match="power cut"):
             run_experiment(experiment, tmp_path / "run")
-    resumed = run_experiment(experiment, tmp_path / "run", resume=True)
+    in_workers = replace(experiment, data=replace(data, workers=2))
+    resumed = run_experiment(in_workers, tmp_path / "run", resume=True)
     weights = [(f / "model.safetensors").read_bytes() for f in (whole, resumed)]
     assert weights[0] == weights[1]
     report = evaluate_run(tmp_path / "run")
