@@ -86,6 +86,13 @@ def test_scores_are_the_same_to_the_last_digit(two):
     assert of_two["scores"] == of_one["scores"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are named in /proc")
+def test_no_thread_of_the_group_outlives_it(two):
+    """One that lets go of a tensor while Python shuts down aborts the process, now and then."""
+    for rank in range(2):
+        assert "gloo" not in (two / f"threads-{rank}.txt").read_text()
+
+
 def test_a_stop_is_noted_and_at_once_where_nothing_is_to_be_saved():
     with Stop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -3,6 +3,8 @@
 Run by it as: torchrun --nproc-per-node 2 two_processes.py FOLDER
 """
 
+import atexit
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -103,7 +105,20 @@ class Patch:
     setattr = staticmethod(setattr)
 
 
+def note_threads_at_exit(folder: Path) -> None:
+    """Write the names of the threads that are left when everything else at the exit is done."""
+    tasks = Path("/proc/self/task")
+
+    def note() -> None:
+        names = [(task / "comm").read_text() for task in tasks.iterdir()]
+        (folder / f"threads-{os.environ['RANK']}.txt").write_text("".join(names))
+
+    if tasks.exists():
+        atexit.register(note)  # before all others, thus called after them
+
+
 def main(folder: Path) -> None:
+    note_threads_at_exit(folder)
     torch.set_num_threads(1)
     fabric = launch()
     norms = Norms()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -27,6 +28,7 @@ from pamm.errors import PammError
 
 EXIT_CODE = 128 + signal.SIGTERM
 PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
+LETTING_GO = 0.1  # seconds
 
 
 def launch(
@@ -100,7 +102,16 @@ def is_first() -> bool:
 
 
 def end(children: list[subprocess.Popen]) -> None:
-    """Wait for processes a little, then kill them: whoever failed alone leaves nobody waiting."""
+    """Leave the other processes, at this one's exit.
+
+    Those started here get a little time, then are killed: whoever failed alone leaves nobody
+    waiting. The group goes first, with its threads: one that lets go of a tensor while Python shuts
+    down would abort the process. Fabric does so for NCCL only. PyTorch keeps the groups of a
+    sharded network, whose threads get a moment to let go.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        time.sleep(LETTING_GO)
     for child in children:
         try:
             child.wait(PATIENCE)
