@@ -28,7 +28,7 @@ from pamm.errors import PammError
 
 EXIT_CODE = 128 + signal.SIGTERM
 PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
-LETTING_GO = 0.1  # seconds
+LETTING_GO = 0.1  # seconds that the threads of a group get to drop their last tensor
 
 
 def launch(
