@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from pamm.errors import PammError
 from pamm.model import PAMM, ModelConfig
+from pamm.precision import usable_device
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.tasks import task_from_dict
 
@@ -28,33 +29,47 @@ _NAME = re.compile(r"(last|best)-\d+")
 def load(
     source: str | Path,
     *,
-    tasks: Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
     checkpoint: str = "last",
     device: str | torch.device = "cpu",
 ) -> PAMM:
-    """A trained model in evaluation mode, with its `tasks` and `image_size` attached.
+    """A trained model in evaluation mode; `tasks`, `image_size` and `crop_size` are attached.
 
     Args:
         source: a run directory, a folder with model.safetensors and config.json, or the id
             "owner/name" of a repository on the Hugging Face hub that holds these two files.
-        tasks: a subset of its tasks; None = all.
+        tasks: a subset of its tasks, or one; None = all.
         checkpoint: which one of a run directory: "last" or "best".
         device: where to put it.
 
     Raises:
-        PammError: nothing there, a broken or foreign file, an unknown task.
+        PammError: nothing there, a broken or foreign file, an unknown task, no such device.
     """
+    device = usable_device(device)
     folder = find(source, checkpoint=checkpoint)
     config = read_config(folder)
     model = PAMM(config)
     load_weights(model, folder)
     saved = read_json(folder / CONFIG)
     model.tasks = {name: task_from_dict(task) for name, task in saved["tasks"].items()}
-    if saved.get("image_size"):
-        model.image_size = tuple(saved["image_size"])
+    for name in ("image_size", "crop_size"):  # none of the second in older ones
+        if saved.get(name):
+            setattr(model, name, read_size(saved[name], f"{str(folder / CONFIG)!r}: {name}"))
     if tasks is not None:
-        model = model.subset(list(tasks))
+        model = model.subset([tasks] if isinstance(tasks, str) else list(tasks))
     return model.to(device).eval()
+
+
+def read_size(value: Any, where: str) -> tuple[int, int]:
+    """A (height, width) of a JSON file.
+
+    Raises:
+        PammError: it is something else.
+    """
+    height, width = from_json(tuple[int, int], value, where=where)
+    if min(height, width) < 1:
+        raise PammError(f"{where}: got {value}, want height and width of at least 1")
+    return height, width
 
 
 def find(source: str | Path, *, checkpoint: str = "last") -> Path:
@@ -125,6 +140,7 @@ def save(
         "model": to_json(model.config),
         "tasks": {name: task.to_dict() for name, task in model.tasks.items()},
         "image_size": model.image_size,
+        "crop_size": model.crop_size,
         "data": to_json(data),
         "step": step,
     }

@@ -21,9 +21,10 @@ from pamm.distributed import is_first, launch, total_over
 from pamm.errors import PammError, unknown
 from pamm.files import write_text
 from pamm.image_list import ImageList, read_image_list
+from pamm.inference import evaluation_view
 from pamm.metrics import Metric
 from pamm.metrics.base import exact_parts
-from pamm.precision import Precision
+from pamm.precision import Precision, usable_device
 from pamm.progress import progress
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.tasks import Protocol, Task
@@ -48,7 +49,7 @@ def evaluate(
     """Run a model over a data set and score every task.
 
     Args:
-        model: image (B, 3, H, W) -> {task: logits}; put in evaluation mode and back.
+        model: image (B, 3, H, W) -> {task: logits}; used in evaluation mode, but not changed.
         batches: this process's share of the data set.
         tasks: those to score.
         total: sums a tensor over all processes; the metrics' states add up.
@@ -64,10 +65,10 @@ def evaluate(
     metrics = {name: task.metric() for name, task in tasks.items()}
     # The sum in exact parts (see `exact_parts`), and the number of images.
     losses = {name: torch.zeros(4, dtype=torch.float64) for name in tasks}
-    device, training = next(model.parameters()).device, model.training
-    model.eval()
+    device, network = next(model.parameters()).device, evaluation_view(model)
     for batch in progress(batches, label=label):
-        logits = forward_views(model, batch["image"].to(device), tasks, views, precision=precision)
+        image = batch["image"].to(device)
+        logits = forward_views(network, image, tasks, views, precision=precision)
         for name, task in tasks.items():
             given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
             if images := len(target):
@@ -75,7 +76,6 @@ def evaluate(
                 metrics[name].update(task.decode(given), target)
                 losses[name][:3] += exact_parts(task.loss(given, target).cpu() * images)
                 losses[name][3] += images
-    model.train(training)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})
@@ -136,8 +136,8 @@ def evaluate_run(
     Raises:
         PammError: no such model, data set or split; a list that does not fit the data set.
     """
-    folder = find(source, checkpoint=checkpoint)
-    fabric = launch(devices, accelerator=torch.device(device).type)
+    device, folder = usable_device(device), find(source, checkpoint=checkpoint)
+    fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
     saved = read_json(folder / CONFIG)
     config = from_json(DataConfig, saved["data"], where="data")

@@ -1,9 +1,11 @@
-"""In what precision a network computes; its weights stay in float32."""
+"""Where and in what precision a network computes; what is asked of it is float32."""
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+
+from pamm.errors import PammError, unknown
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 _HALVES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -13,14 +15,40 @@ def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -
     """The logits of all tasks, in float32.
 
     Args:
-        model: maps (B, 3, H, W) to {task: logits (B, C, H, W)}.
-        image: (B, 3, H, W), where the model is.
+        model: maps (B, 3, H, W) to {task: logits (B, C, H, W)}, of any floating point type.
+        image: (B, 3, H, W); goes where the model is, in the type of its parameters.
         precision: "16-mixed" and "bf16-mixed" compute convolutions and matrix products in 16 bits,
-            which is faster where the processor has instructions for it.
+            which is faster where the processor has instructions for it; "32-true" computes in the
+            type of the parameters.
+
+    Raises:
+        PammError: another precision.
     """
+    if precision not in get_args(Precision):
+        raise PammError(unknown("precision", str(precision), get_args(Precision)))
+    like = next((p for p in model.parameters() if p.is_floating_point()), None)
+    if like is not None:
+        image = image.to(like.device, like.dtype)
     if precision == "32-true":
         logits = model(image)
     else:
         with torch.autocast(image.device.type, _HALVES[precision]):
             logits = model(image)
     return {name: value.float() for name, value in logits.items()}
+
+
+def usable_device(name: Any) -> torch.device:
+    """The torch device of a name such as "cpu", "cuda" or "cuda:1".
+
+    Raises:
+        PammError: there is no such device, or it cannot be used here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        gpu = str(name).partition(":")[0].lower() in ("gpu", "nvidia")
+        reason = str(error).strip().splitlines()[0]
+        advice = "a GPU is called cuda" if gpu else f"give cpu or cuda ({reason})"
+        raise PammError(f"device {name!r} cannot be used here: {advice}") from None
+    return device

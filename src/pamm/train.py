@@ -231,13 +231,28 @@ def initial_network(
     """The network before the first step; one process or many start from the same weights."""
     torch.manual_seed(settings.seed)
     network = PAMM(model)
-    network.tasks, network.image_size = dict(tasks), data.size
+    check_positions(network, data.size, settings)
+    network.tasks, network.crop_size = dict(tasks), data.size
+    network.image_size = train_dataset(data, tasks=tasks).largest()
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     if processes > 1:
         synchronise(network)
     if settings.gradient_checkpointing:
         network.recompute_activations()
     return network
+
+
+def check_positions(network: PAMM, size: tuple[int, int], settings: TrainConfig) -> None:
+    """Raise where a batch norm would see a single position, which has no variance."""
+    stride, multiple = network.backbone.stride, network.backbone.multiple
+    height, width = (math.ceil(side / multiple) * multiple // stride for side in size)
+    images = settings.batch_size // settings.accumulate
+    if height * width * images == 1:
+        raise PammError(
+            f"data.size: one crop of {size[0]}x{size[1]} is a single position of the network's "
+            f"maps, {stride} pixels apart, and batch norms need two: give a larger --data.size, or "
+            "more than one image in each part of --train.batch-size"
+        )
 
 
 def loaders(

@@ -4,22 +4,26 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pamm.images import strips
 from pamm.tasks import Task
 
 Picture = NDArray[np.uint8]
 Arrays = Mapping[str, NDArray[Any]]
 Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 PAPER, INK, FAINT = (238, 239, 243), (28, 30, 38), (110, 114, 125)
 TEXT_SIZE = 15
 GAP = 12
 COLUMNS = 4  # of an overview without ground truth
+TILE = 320  # pixels of the longer side of its pictures
 
 
 @dataclass
@@ -44,7 +48,7 @@ def overview(
     tasks: Mapping[str, Task],
     targets: Arrays | None = None,
     *,
-    tile: int = 320,
+    tile: int = TILE,
 ) -> Picture:
     """All predictions of one image on one panel, with the ground truth below where it is given.
 
@@ -69,13 +73,49 @@ def overview(
         return Cell(task.colourise(array, ranges[name]), task.caption(ranges[name]) + note)
 
     drawn = [Cell(image, "image"), *(cell(n, predictions[n]) for n in names)]
-    if targets:
-        true = [cell(n, targets[n], ": truth") if n in targets else Cell() for n in names]
-        rows = [drawn, [Cell(), *true]]
-    else:
-        rows = [drawn[i : i + COLUMNS] for i in range(0, len(drawn), COLUMNS)]
     shown = [(n, a) for arrays in (predictions, targets) for n, a in arrays.items() if n in names]
-    return draw_grid(rows, tile=tile, legends=_legends(shown, tasks))
+    legends = _legends(shown, tasks)
+    if not targets:
+        return panel(drawn, legends, tile=tile)
+    true = [cell(n, targets[n], ": truth") if n in targets else Cell() for n in names]
+    return draw_grid([drawn, [Cell(), *true]], tile=tile, legends=legends)
+
+
+def panel(cells: Sequence[Cell], legends: Sequence[Legend] = (), *, tile: int = TILE) -> Picture:
+    """Pictures in rows of `COLUMNS`, legends below: what `overview` draws without ground truth."""
+    rows = [cells[i : i + COLUMNS] for i in range(0, len(cells), COLUMNS)]
+    return draw_grid(rows, tile=tile, legends=legends)
+
+
+def drawn_in_strips(
+    task: Task, array: NDArray[Any], value_range: tuple[float, float] | None
+) -> Picture:
+    """`Task.colourise`, whose intermediate results would fill gigabytes for a large image.
+
+    Args:
+        task: what the array means.
+        array: as `Task.to_array` returns; floating point may be of 16 bits.
+        value_range: as `colourise` takes it.
+    """
+    picture = np.empty((*array.shape[:2], 3), dtype=np.uint8)
+    for rows in strips(*array.shape[:2]):
+        part = array[rows]
+        part = part.astype(np.float32) if part.dtype == np.float16 else part
+        picture[rows] = task.colourise(part, value_range)
+    return picture
+
+
+def blended(image: Picture, picture: Picture) -> Picture:
+    """An image with a picture of the same size over it, half of each."""
+    both = np.empty_like(image)
+    for rows in strips(*image.shape[:2]):
+        both[rows] = (image[rows].astype(np.uint16) + picture[rows] + 1) // 2
+    return both
+
+
+def thumbnail(picture: Picture, tile: int = TILE) -> Picture:
+    """What `draw_grid` needs of a picture: itself, or a smaller one if it is large."""
+    return np.asarray(fit(picture, tile)) if max(picture.shape[:2]) > tile else picture
 
 
 def contact_sheet(
@@ -227,7 +267,8 @@ def _write(
         box = (*corner, corner[0] + side, corner[1] + side)
         pen.rectangle(box, fill=swatch, outline=FAINT)
         left += _swatch()
-    pen.text((left, top), text, fill=INK, font=_font())
+    shown, font = _set(text)
+    pen.text((left, top), shown, fill=INK, font=font)
 
 
 def _swatch() -> int:
@@ -239,9 +280,30 @@ def _line_height() -> int:
 
 
 def _text_width(text: str) -> int:
-    return int(np.ceil(_font().getlength(text)))
+    shown, font = _set(text)
+    return int(np.ceil(font.getlength(shown)))
+
+
+@lru_cache(maxsize=1024)
+def _set(text: str) -> tuple[str, Font]:
+    """A text as it can be drawn, and a font that has its signs; others are spelled as Python's."""
+    if text.isascii() and text.isprintable():
+        return text, _font()
+    font, signs = _large_font()
+    drawn = (c if c.isprintable() and ord(c) in signs else ascii(c)[1:-1] for c in text)
+    return "".join(drawn), font
 
 
 @lru_cache
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font() -> Font:
     return ImageFont.load_default(size=TEXT_SIZE)
+
+
+@lru_cache
+def _large_font() -> tuple[Font, frozenset[int]]:
+    """Matplotlib's own, for Latin, Greek, Cyrillic and more, and the signs that it has."""
+    import matplotlib  # here, as few names need it
+    from matplotlib.ft2font import FT2Font
+
+    path = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+    return ImageFont.truetype(path, TEXT_SIZE), frozenset(FT2Font(path).get_charmap())

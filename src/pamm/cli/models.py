@@ -136,27 +136,33 @@ def evaluate(arguments: Sequence[str]) -> None:
 def predict(arguments: Sequence[str]) -> None:
     """Predict on images of any size: pamm predict RUN IMAGE... --out DIR."""
     from pamm.precision import Precision
+    from pamm.predict_files import DEFAULT_SAVE, Save, predict_files
 
     def command(
         run: Run,
-        images: Annotated[list[Path], tyro.conf.Positional],
-        out: Path = Path("predictions"),
+        images: Annotated[list[str], tyro.conf.Positional],
+        out: str = "predictions",
+        save: tuple[Save, ...] = DEFAULT_SAVE,
         tasks: list[str] | None = None,
         checkpoint: Checkpoint = "last",
         max_side: int | None = None,
         device: str = "auto",
         precision: Precision = "32-true",
     ) -> None:
-        """Predict all tasks on images; per task a picture and the raw array, and an overview.
+        """Predict all tasks on images: per task a picture and an array, and an overview.
 
         Args:
             run: Run directory, model folder or Hugging Face hub id.
             images: Image files, or folders of them.
-            out: Where to write: OUT/<image>/<task>.png, <task>.npy and overview.png.
+            out: Where to write; each image gets a folder there.
+            save: What to write of an image: <task>.png, a picture of each task; arrays.npz, the
+                arrays of all tasks, compressed, in 16 bits where they are fractions; <task>.npy,
+                each array as it is; <task>.overlay.png, the picture over the image; overview.png,
+                all of them small.
             tasks: Only these of the model's tasks.
             checkpoint: Which checkpoint of the run.
             max_side: Images with a longer side are shrunk to this for the network, and the results
-                have full size; if not given, the longer side of the training images.
+                have full size; if not given, the longest side of the training images.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
             precision: bf16-mixed is faster where the processor has instructions for it.
         """
@@ -164,12 +170,13 @@ def predict(arguments: Sequence[str]) -> None:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
         from pamm.checkpoint import load
         from pamm.memory import keep_freed_memory
-        from pamm.prediction import predict_files
 
         note_missing_library()
         keep_freed_memory()
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
-        failed = predict_files(model, images, out, max_side=max_side, precision=precision)
+        failed = predict_files(
+            model, images, out, max_side=max_side, precision=precision, save=save
+        )
         if failed:
             raise PammError(f"{failed} of the images or folders could not be used, see above")
 

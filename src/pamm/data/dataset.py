@@ -72,6 +72,10 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         """Number of images."""
 
     @abstractmethod
+    def largest(self) -> tuple[int, int]:
+        """(height, width) of the image with the longest side; of many images, among some."""
+
+    @abstractmethod
     def load(self, index: int) -> Sample:
         """Raw sample `index`, 0 <= index < len: uint8 image, targets of the chosen tasks."""
 

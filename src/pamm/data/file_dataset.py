@@ -7,6 +7,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -19,11 +20,14 @@ from pamm.data.encodings import Array, Encoding, nearest
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
-from pamm.images import read_image
+from pamm.images import read_image, read_size
 from pamm.tasks import Task
 
 ROOT_VARIABLE = "PAMM_DATA"
 """Environment variable: the folder of the data set, or one that holds it."""
+
+SAMPLED = 1000
+"""The most images, by about, that `largest` looks at."""
 
 Patterns = Mapping[str, Encoding]
 """Path of a label file under the data set's folder -> how it is stored; the first that exists."""
@@ -212,6 +216,19 @@ class FileDataset(MultiTaskDataset):
         """The id of sample `index`."""
         return self.prefix + self.names[index]
 
+    def largest(self) -> tuple[int, int]:
+        """(height, width) of the image with the longest side; of more than 1,000 images, among
+        1,000 of even distance in the list. Files are opened at their beginning only."""
+        step = max(1, len(self.names) // SAMPLED)
+        sizes = []
+        for name in self.names[::step]:
+            if path := self.files.image(self.folder, name):
+                with suppress(PammError):  # of a damaged file; said when it is read
+                    sizes.append(read_size(path))
+        if not sizes:
+            raise PammError(f"none of the images in {str(self.folder)!r} can be read")
+        return max(sizes, key=max)
+
     def load(self, index: int) -> Sample:
         """Raw sample `index`."""
         name = self.names[index]
@@ -254,9 +271,15 @@ def fit(values: Array, size: tuple[int, int], encoding: Encoding, path: Path) ->
         return values
     if encoding.resize or values.shape[:2] == (1, 1):
         return nearest(values, size)
+    advice = "images and labels must come from the same copy of the data set"
+    if values.shape[:2] == size[::-1]:
+        advice = (
+            "if the image is stored lying and turned upright by its EXIF orientation, turn its "
+            "labels, too, or turn the image itself and remove the orientation"
+        )
     raise PammError(
         f"{str(path)!r} is {values.shape[0]}x{values.shape[1]}, but its image is "
-        f"{size[0]}x{size[1]}; images and labels must come from the same copy of the data set"
+        f"{size[0]}x{size[1]}; {advice}"
     )
 
 

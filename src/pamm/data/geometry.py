@@ -95,10 +95,9 @@ def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sam
     The image should be normalised already, so that 0 is the mean colour.
     """
     height, width = sample["image"].shape[-2:]
-    rows, columns = max(size[0] - height, 0), max(size[1] - width, 0)
-    if rows == columns == 0:
+    border = border_to((height, width), size)
+    if not any(border):
         return sample
-    border = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
     return {
         **sample,
         "image": F.pad(sample["image"], border),
@@ -107,6 +106,12 @@ def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sam
             for name, target in sample["targets"].items()
         },
     }
+
+
+def border_to(image: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """What `pad` adds to the left, right, top and bottom of an image (height, width)."""
+    rows, columns = max(size[0] - image[0], 0), max(size[1] - image[1], 0)
+    return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
 
 
 def _random_window(

@@ -90,6 +90,10 @@ class Synthetic(MultiTaskDataset):
         """The id of scene `index`, such as "val-000042"."""
         return f"{self.split}-{index:06d}"
 
+    def largest(self) -> tuple[int, int]:
+        """The size of all scenes."""
+        return self.size
+
     def load(self, index: int) -> Sample:
         """Raw sample `index`; a damaged file of the cache is rendered anew."""
         arrays = self.cache.load(index, ["image", *self.tasks])

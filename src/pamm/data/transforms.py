@@ -175,6 +175,8 @@ class TrainTransform:
 class EvalTransform:
     """Normalise, and centre smaller images in `size` with "no label" around; nothing is random.
 
+    What a network sees of an image in evaluation and, without targets, in prediction.
+
     Args:
         tasks: name -> Task of the targets.
         size: (height, width) to pad to; larger images stay as they are. None = no padding.

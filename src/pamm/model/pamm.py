@@ -102,8 +102,9 @@ class PAMM(nn.Module):
         self.config = config
         #: {name: pamm.tasks.Task} that explain the outputs; set by whoever trained or loaded this.
         self.tasks: dict[str, Any] = {}
-        #: (height, width) of the images it was trained on, likewise.
+        #: (height, width) of the largest images it was trained on, and of the crops, likewise.
         self.image_size: tuple[int, int] | None = None
+        self.crop_size: tuple[int, int] | None = None
         self._recompute = False
         tasks, stages, d_model = len(config.tasks), range(config.stages), config.d_model
         self.backbone = Backbone(
@@ -232,7 +233,7 @@ class PAMM(nn.Module):
                 for key, tensor in part.state_dict().items()
             }
         )
-        part.image_size = self.image_size
+        part.image_size, part.crop_size = self.image_size, self.crop_size
         part.tasks = {name: task for name, task in self.tasks.items() if name in channels}
         return part.train(self.training)
 
