@@ -1,77 +1,26 @@
 """From photographs of any size to arrays and files, with a stand-in for the network."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+from fake_network import CHANNELS, Fake, check, photo
 from pamm import prediction
 from pamm.data.transforms import normalise
 from pamm.errors import PammError
-from pamm.images import read_image
-from pamm.prediction import predict, predict_files
+from pamm.images import strips
+from pamm.prediction import predict
 from pamm.tasks import Depth, Semseg, Task, default_task
-
-CHANNELS = {
-    "semseg": 5,
-    "human_parts": 7,
-    "saliency": 2,
-    "normals": 3,
-    "boundary": 1,
-    "depth": 1,
-}
-
-
-class Fake(nn.Module):
-    """A 1x1 convolution per task; notes what it saw. Any size, like the real one."""
-
-    def __init__(self, channels: dict[str, int] = CHANNELS) -> None:
-        super().__init__()
-        self.config = SimpleNamespace(tasks=channels)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            self.heads = nn.ModuleDict({n: nn.Conv2d(3, c, 1) for n, c in channels.items()})
-        self.seen: list[tuple[int, ...]] = []
-        self.modes: list[bool] = []
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        self.seen.append(tuple(image.shape))
-        self.modes.append(self.training or torch.is_grad_enabled())
-        return {name: head(image) for name, head in self.heads.items()}
 
 
 @pytest.fixture
 def model() -> Fake:
     return Fake()
-
-
-def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth, so that shrinking and enlarging keep it."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def check(arrays: dict[str, np.ndarray], height: int, width: int) -> None:
-    for name in ("semseg", "human_parts"):
-        assert arrays[name].shape == (height, width)
-        assert arrays[name].dtype == np.uint8
-        assert arrays[name].max() < CHANNELS[name]
-    for name in ("saliency", "boundary"):
-        assert arrays[name].shape == (height, width)
-        assert arrays[name].dtype == np.float32
-        assert arrays[name].min() >= 0
-        assert arrays[name].max() <= 1
-    assert arrays["depth"].shape == (height, width)
-    assert arrays["depth"].dtype == np.float32
-    assert arrays["depth"].min() >= 0
-    assert arrays["normals"].shape == (height, width, 3)
-    assert arrays["normals"].dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(arrays["normals"], axis=-1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(37, 61), (1, 1), (3, 200), (64, 48)])
@@ -115,12 +64,12 @@ def test_large_images_are_shrunk_for_the_network_only(model: Fake) -> None:
 def test_enlarging_in_strips_equals_interpolation(
     monkeypatch: pytest.MonkeyPatch, strip: int
 ) -> None:
-    monkeypatch.setattr(prediction, "_STRIP", strip)
+    monkeypatch.setattr(prediction, "strips", lambda *size: strips(*size, pixels=strip))
     logits = torch.randn(1, 3, 7, 5, generator=torch.Generator().manual_seed(0))
-    strips = list(prediction._enlarged(logits, (50, 33)))
-    assert len(strips) == {1: 50, 100: 17, 10**9: 1}[strip]
+    parts = list(prediction._enlarged(logits, (50, 33)))
+    assert len(parts) == {1: 50, 100: 17, 10**9: 1}[strip]
     expected = F.interpolate(logits, (50, 33), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(torch.cat(strips, dim=2), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.cat(parts, dim=2), expected, atol=1e-5, rtol=0)
 
 
 def test_a_large_photo_is_predicted_at_its_size() -> None:
@@ -210,67 +159,6 @@ def test_tasks_can_be_chosen_by_name_or_given(model: Fake) -> None:
         predict(model, photo(4, 4), tasks=[])
     with pytest.raises(PammError, match="max_side is 0"):
         predict(model, photo(4, 4), max_side=0)
-
-
-def test_files_get_a_picture_an_array_and_an_overview(model: Fake, tmp_path: Path) -> None:
-    Image.fromarray(photo(37, 61)).save(tmp_path / "small.png")
-    lines: list[str] = []
-    failed = predict_files(model, [tmp_path / "small.png"], tmp_path / "out", report=lines.append)
-    assert failed == 0
-    folder = tmp_path / "out" / "small"
-    names = [f"{task}.{kind}" for task in CHANNELS for kind in ("npy", "png")]
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*names, "overview.png"])
-    arrays = {task: np.load(folder / f"{task}.npy") for task in CHANNELS}
-    check(arrays, 37, 61)
-    np.testing.assert_array_equal(arrays["depth"], predict(model, photo(37, 61))["depth"])
-    assert read_image(folder / "depth.png").shape == (37, 61, 3)
-    assert read_image(folder / "overview.png").shape[1] > 600
-    assert len(lines) == 1
-    assert lines[0].startswith("[1/1] ")
-    assert "(61x37)" in lines[0]
-    assert str(folder) in lines[0]
-
-
-def test_images_of_one_stem_do_not_overwrite_each_other(model: Fake, tmp_path: Path) -> None:
-    paths = []
-    for seed, name in enumerate(["a/x.png", "b/x.png", "b/x.bmp", "b/x-2.png", "b/X.png"]):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(photo(5, 6, seed)).save(path)
-        paths.append(path)
-    lines: list[str] = []
-    assert predict_files(model, [*paths, paths[0]], tmp_path / "out", report=lines.append) == 0
-    folders = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert folders == ["X-4", "x", "x-2", "x-2-2", "x-3"]
-    for seed, name in enumerate(["x", "x-2", "x-3", "x-2-2", "X-4"]):
-        written = np.load(tmp_path / "out" / name / "depth.npy")
-        np.testing.assert_array_equal(written, predict(model, photo(5, 6, seed))["depth"])
-    assert len(lines) == 5
-
-
-def test_bad_files_cost_a_line_each_and_the_others_are_done(model: Fake, tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no picture")
-    Image.fromarray(photo(64, 64)).save(tmp_path / "good.png")
-    whole = (tmp_path / "good.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "nothing").mkdir()
-    names = ["text.jpg", "nothing", "cut.png", "missing.png", "good.png"]
-    lines: list[str] = []
-    paths = [tmp_path / name for name in names]
-    assert predict_files(model, paths, tmp_path / "out", report=lines.append) == 4
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good"]
-    assert len(lines) == 5
-    assert all("\n" not in line for line in lines)
-    for name in names:
-        assert sum(name in line for line in lines) == 1
-    assert sum("failed" in line for line in lines) == 4
-
-
-def test_mistakes_that_hit_all_images_are_raised_at_once(model: Fake, tmp_path: Path) -> None:
-    with pytest.raises(PammError, match="unknown task"):
-        predict_files(model, [], tmp_path, tasks=["dept"])
-    with pytest.raises(PammError, match="max_side"):
-        predict_files(model, [], tmp_path, max_side=-1)
 
 
 def test_the_default_size_is_that_of_the_training(model: Fake) -> None:

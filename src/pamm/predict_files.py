@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,33 +158,46 @@ def _write(
 ) -> None:
     """One task after the other, as the arrays of all of them at once may not fit into memory."""
     for name in tasks:
-        inside(folder, f"{name}.png")  # before anything is written
-    size = (picture.shape[0], picture.shape[1])
+        inside(folder, name)  # before anything is written
     cells, legends = [Cell(thumbnail(picture), "image")], []
     with ExitStack() as stack:
         add = stack.enter_context(writing_npz(folder / ARRAYS)) if "npz" in save else None
         for name, task in tasks.items():
-            array = decoded(logits[name], task, size, compact="npy" not in save)
-            if "npy" in save:
-                write_npy(folder / f"{name}.npy", array)
-            if add:
-                add(name, halved(array))
-            if not save & {"png", "overlay", "overview"}:
-                continue
-            values = task.value_range(_sparse(array))
-            coloured = drawn_in_strips(task, array, values)
-            if "png" in save:
-                write_png(folder / f"{name}.png", coloured)
-            if "overlay" in save:
-                write_png(folder / f"{name}.overlay.png", blended(picture, coloured))
-            cells.append(Cell(thumbnail(coloured), task.caption(values)))
-            if "overview" in save and (entries := task.legend(array)):
-                legends.append(Legend(task.caption(), dict(sorted(entries.items()))))
+            cell, legend = _write_task(folder, name, picture, logits[name], task, save, add)
+            cells.append(cell)
+            legends += [legend] if legend.entries else []
     if "overview" in save:
         write_png(folder / "overview.png", panel(cells, legends))
 
 
-def _sparse(array: NDArray[np.generic]) -> NDArray[np.generic]:
+def _write_task(
+    folder: Path,
+    name: str,
+    picture: NDArray[np.uint8],
+    logits: Tensor,
+    task: Task,
+    save: set[str],
+    add: Callable[[str, NDArray[Any]], None] | None,
+) -> tuple[Cell, Legend]:
+    """Write what is wanted of a task, with `add` for its array; its place in the overview."""
+    array = decoded(logits, task, (picture.shape[0], picture.shape[1]), compact="npy" not in save)
+    if "npy" in save:
+        write_npy(folder / f"{name}.npy", array)
+    if add:
+        add(name, halved(array))
+    if not save & {"png", "overlay", "overview"}:
+        return Cell(), Legend("")
+    values = task.value_range(_sparse(array))
+    coloured = drawn_in_strips(task, array, values)
+    if "png" in save:
+        write_png(folder / f"{name}.png", coloured)
+    if "overlay" in save:
+        write_png(folder / f"{name}.overlay.png", blended(picture, coloured))
+    legend = Legend(task.caption(), dict(sorted(task.legend(array).items())))
+    return Cell(thumbnail(coloured), task.caption(values)), legend
+
+
+def _sparse(array: NDArray[Any]) -> NDArray[Any]:
     """Every so many rows and columns of a large array, in 32 bits where there are 16."""
     step = int(np.ceil(np.sqrt(array.shape[0] * array.shape[1] / _RANGE_PIXELS)))
     kept = array[:: max(step, 1), :: max(step, 1)]
