@@ -1,5 +1,7 @@
 """From photographs of any size to arrays and files, with a stand-in for the network."""
 
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -7,20 +9,33 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from fake_network import CHANNELS, Fake, check, photo
 from pamm import prediction
+from pamm.data import DataConfig, eval_dataset, evaluation_batches, train_dataset
 from pamm.data.transforms import normalise
 from pamm.errors import PammError
 from pamm.images import strips
+from pamm.model import PAMM, ModelConfig
 from pamm.prediction import predict
 from pamm.tasks import Depth, Semseg, Task, default_task
+from pamm.views import forward_views
 
 
 @pytest.fixture
 def model() -> Fake:
     return Fake()
+
+
+def small_pamm() -> PAMM:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = PAMM(
+            ModelConfig(tasks={"semseg": 5, "depth": 1}, backbone="test_vit", d_model=16, d_state=2)
+        )
+    model.tasks = {"semseg": Semseg(channels=5), "depth": Depth()}
+    return model
 
 
 @pytest.mark.parametrize("size", [(37, 61), (1, 1), (3, 200), (64, 48)])
@@ -80,22 +95,11 @@ def test_a_large_photo_is_predicted_at_its_size() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_the_mode_is_restored_and_no_gradient_is_kept(model: Fake, training: bool) -> None:
+def test_the_mode_stays_and_no_gradient_is_kept(model: Fake, training: bool) -> None:
     model.train(training)
     predict(model, photo(5, 6))
     assert model.modes == [False]
     assert model.training == training
-
-
-def test_the_mode_is_restored_after_an_error(model: Fake) -> None:
-    class Broken(Fake):
-        def forward(self, image: Tensor) -> dict[str, Tensor]:
-            raise RuntimeError("no")
-
-    broken = Broken().train()
-    with pytest.raises(RuntimeError, match="no"):
-        predict(broken, photo(5, 6))
-    assert broken.training
 
 
 def test_a_full_gpu_is_one_line_with_advice(model: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +107,87 @@ def test_a_full_gpu_is_one_line_with_advice(model: Fake, monkeypatch: pytest.Mon
         raise torch.OutOfMemoryError("CUDA out of memory\n...")
 
     monkeypatch.setattr(model, "forward", full)
-    with pytest.raises(PammError, match="smaller max_side"):
+    with pytest.raises(PammError, match="GPU memory .* smaller max_side"):
         predict(model, photo(5, 6))
+
+
+def test_a_full_memory_is_one_line_with_advice(
+    model: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(image: Tensor) -> None:
+        torch.empty(2**60, dtype=torch.uint8)
+
+    monkeypatch.setattr(model, "forward", full)
+    with pytest.raises(PammError, match="not enough memory .* smaller max_side"):
+        predict(model, photo(5, 6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_image_follows_the_type_of_the_model(dtype: torch.dtype) -> None:
+    model, picture = small_pamm().eval(), photo(40, 50)
+    exact = predict(model, picture)
+    arrays = predict(model.to(dtype), picture)
+    assert {n: a.dtype for n, a in arrays.items()} == {n: a.dtype for n, a in exact.items()}
+    assert np.abs(arrays["depth"] - exact["depth"]).max() < 0.05
+    assert (arrays["semseg"] == exact["semseg"]).mean() > 0.9
+
+
+def test_threads_predict_with_a_model_that_trains() -> None:
+    """None of them sees the others, nor leaves anything behind in the model."""
+    model, pictures = small_pamm().train(), [photo(40, 50, seed) for seed in range(6)]
+    expected = [predict(copy.deepcopy(model).eval(), p) for p in pictures]
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: predict(model, pictures[i % 6]), range(24)))
+    for i, arrays in enumerate(found):
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, expected[i % 6][name])
+    assert all(module.training for module in model.modules())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key
+    with pytest.raises(RuntimeError, match="no routing weights yet"):
+        _ = next(iter(model.routers().values())).weights
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(20, 31), (32, 40), (45, 61), (20, 61), (45, 31)],
+    ids=["smaller", "equal", "larger", "wider", "higher"],
+)
+def test_prediction_sees_what_evaluation_sees(tmp_path: Path, size: tuple[int, int]) -> None:
+    """At the size of the image, whether smaller or larger than the crops of the training."""
+    Image.fromarray(photo(*size)).save(tmp_path / "a.png")
+    (tmp_path / "pamm.toml").write_text(
+        'images = "{split}/{id}.png"\n[tasks.depth]\nfiles = "{split}/{id}.npy"\n'
+        'encoding = { kind = "depth" }\n[tasks.semseg]\nfiles = "{split}/{id}.gif"\n'
+        'encoding = { kind = "classes" }\nchannels = 5\n'
+    )
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(photo(*size)).save(tmp_path / split / "a.png")
+    data = DataConfig(name="folder", root=str(tmp_path), size=(32, 40), workers=0)
+    model = small_pamm().eval()
+    model.crop_size, model.image_size = data.size, train_dataset(data).largest()
+    assert model.image_size == size
+
+    (batch,) = evaluation_batches(eval_dataset(data))
+    logits = forward_views(model, batch["image"], model.tasks)
+    height, width = batch["image"].shape[-2:]
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    arrays = predict(model, tmp_path / "a.png")
+    for name, task in model.tasks.items():
+        whole = task.decode(logits[name].detach())[0]
+        seen = whole[..., top : top + size[0], left : left + size[1]]
+        np.testing.assert_array_equal(arrays[name], task.to_array(seen))
+
+
+def test_names_in_python_are_refused_as_on_the_command_line(model: Fake) -> None:
+    with pytest.raises(PammError, match="unknown precision 'bf16': did you mean 'bf16-mixed'"):
+        predict(model, photo(4, 4), precision="bf16")  # type: ignore[arg-type]
+    with pytest.raises(PammError, match="unknown task 'sky'"):
+        predict(model, photo(4, 4), tasks={"sky": Depth()})
+    with pytest.raises(PammError, match="does not say what its outputs mean"):
+        predict(nn.Conv2d(3, 1, 1), photo(4, 4))
 
 
 def test_all_kinds_of_image_give_the_same(model: Fake, tmp_path: Path) -> None:
