@@ -142,3 +142,39 @@ def test_a_hub_that_has_no_such_model(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(PammError, match=r"no folder 'someone/nothing' here.*\(no connection\)"):
         load("someone/nothing")
+
+
+def test_the_sizes_of_the_training_come_back(tmp_path):
+    model = small()
+    model.image_size, model.crop_size = (480, 640), (96, 128)
+    save(tmp_path / "new", "last", 1, model, data=DataConfig())
+    loaded = load(tmp_path / "new", tasks="depth")
+    assert (loaded.image_size, loaded.crop_size) == ((480, 640), (96, 128))
+    assert list(loaded.tasks) == ["depth"]
+
+    path = find(tmp_path / "new") / "config.json"
+    older = json.loads(path.read_text())
+    del older["crop_size"]
+    path.write_text(json.dumps(older))
+    assert (load(tmp_path / "new").image_size, load(tmp_path / "new").crop_size) == (
+        (480, 640),
+        None,
+    )
+
+
+@pytest.mark.parametrize("value", ["640", [480], [0, 3], [1.5, 2], {"h": 1}])
+def test_a_size_that_is_none_is_said(run, tmp_path, value):
+    def change(content: bytes) -> bytes:
+        return json.dumps({**json.loads(content), "image_size": value}).encode()
+
+    with pytest.raises(PammError, match="config.json': image_size"):
+        load(damaged(run, tmp_path / "copy", "config.json", change))
+
+
+@pytest.mark.parametrize(
+    ("device", "advice"), [("gpu", "a GPU is called cuda"), ("tpu9", "give cpu or cuda")]
+)
+def test_an_unknown_device_is_one_line(run, device, advice):
+    with pytest.raises(PammError, match=f"device '{device}' cannot be used here: {advice}") as e:
+        load(run, device=device)
+    assert "\n" not in str(e.value)

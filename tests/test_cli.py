@@ -49,17 +49,17 @@ def test_one_round(run, tmp_path, capsys):
     Image.fromarray(np.full((37, 61, 3), 90, np.uint8)).save(tmp_path / "a.png")
     main(["predict", str(run), str(tmp_path / "a.png"), "--out", str(tmp_path / "out")])
     names = {p.name for p in (tmp_path / "out" / "a").iterdir()}
-    assert {"overview.png", "depth.npy", "depth.png", "semseg.npy", "normals.png"} <= names
-    assert np.load(tmp_path / "out" / "a" / "depth.npy").shape == (37, 61)
+    assert {"overview.png", "arrays.npz", "depth.png", "semseg.png", "normals.png"} <= names
+    assert np.load(tmp_path / "out" / "a" / "arrays.npz")["depth"].shape == (37, 61)
 
 
 def test_a_subset_of_the_tasks_is_predicted(run, tmp_path):
     Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "a.png")
     arguments = [str(tmp_path / "a.png"), "--tasks", "depth", "--out", str(tmp_path / "out")]
+    arguments += ["--save", "npy", "overlay"]
     main(["predict", str(run), *arguments, "--precision", "bf16-mixed"])
-    assert {p.name for p in (tmp_path / "out" / "a").iterdir()} == {
-        "depth.npy", "depth.png", "overview.png",
-    }  # fmt: skip
+    names = {p.name for p in (tmp_path / "out" / "a").iterdir()}
+    assert names == {"depth.npy", "depth.overlay.png"}
 
 
 def test_bad_images_cost_a_line_each_and_the_others_are_done(run, tmp_path, capsys):
@@ -68,13 +68,11 @@ def test_bad_images_cost_a_line_each_and_the_others_are_done(run, tmp_path, caps
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:60])
     (tmp_path / "empty").mkdir()
-    bad = ["text.jpg", "cut.png", "missing.png", "empty"]
+    bad = [str(tmp_path / name) for name in ("text.jpg", "cut.png", "missing.png", "empty")]
     error = said(
-        capsys,
-        "predict", str(run), *(str(tmp_path / name) for name in bad), str(good),
-        "--out", str(tmp_path / "out"),
+        capsys, "predict", str(run), *bad, "", str(good), "--out", str(tmp_path / "out")
     )  # fmt: skip
-    assert "4 of the images or folders could not be used" in error
+    assert "5 of the images or folders could not be used" in error
     assert (tmp_path / "out" / "good" / "overview.png").exists()
 
 
@@ -143,6 +141,7 @@ def test_data_commands(tmp_path, capsys):
         (["compare"], "pamm compare RUN...: want at least one run"),
         (["compare", "nowhere"], "no run at 'nowhere'"),
         (["compare", "nowhere", "--out", "x.json"], "want the name of a Markdown file"),
+        (["predict", "nowhere", "x.png", "--device", "gpu"], "a GPU is called cuda"),
         (["predict", "nowhere"], "pamm predict RUN IMAGE...: want at least one image"),
         (["predict", "nowhere", "a.png"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--device", "gpu0"], "device 'gpu0' cannot be used here"),

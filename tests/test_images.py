@@ -1,17 +1,31 @@
 """Reading every kind of image file a user has, refusing the rest in one line, writing whole."""
 
 import contextlib
+import re
+import subprocess
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from pamm import images
 from pamm.errors import PammError
-from pamm.images import list_images, read_image, read_pixels, write_npy, write_png
+from pamm.images import (
+    FORMATS,
+    SUFFIXES,
+    list_images,
+    read_image,
+    read_pixels,
+    read_size,
+    rgb_array,
+    strips,
+    write_npy,
+    write_png,
+    writing_npz,
+)
 
 RED, BLUE = (200, 30, 10), (10, 30, 200)
 
@@ -109,6 +123,9 @@ def test_exif_orientation_is_applied(tmp_path: Path, picture: np.ndarray, orient
     read = read_image(saved(tmp_path, stored, "turned.jpg", exif=exif, quality=95))
     assert read.shape == big.shape
     assert np.abs(read.astype(int) - big).mean() < 4
+    assert read_size(tmp_path / "turned.jpg") == big.shape[:2]
+    with Image.open(tmp_path / "turned.jpg") as opened:
+        assert np.array_equal(rgb_array(opened), read)
 
 
 def test_an_animation_gives_its_first_picture(tmp_path: Path) -> None:
@@ -239,3 +256,127 @@ def test_pixels_are_what_is_stored(tmp_path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "16.png").read_bytes()[:60])
     with pytest.raises(PammError, match="damaged"):
         read_pixels(tmp_path / "cut.png")
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_every_format_is_opened_by_its_content(
+    tmp_path: Path, picture: np.ndarray, suffix: str
+) -> None:
+    """Under any name; but TGA, which has no mark of its own, under its own only."""
+    path = tmp_path / f"image{suffix}"
+    image = Image.fromarray(picture.repeat(16, axis=0).repeat(16, axis=1))
+    if suffix in (".pbm", ".pgm"):
+        image = image.convert("1" if suffix == ".pbm" else "L")
+    kind = next(name for name, suffixes in FORMATS.items() if suffix in suffixes)
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    image.save(path, format=kind)
+    read = read_image(path)
+    assert read.shape == (48, 64, 3)
+    assert read_size(path) == (48, 64)
+    other = path.rename(tmp_path / "image.dat")
+    if suffix == ".tga":
+        assert "not an image in a format" in one_line_about(other)
+    else:
+        assert np.array_equal(read_image(other), read)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is a PostScript program"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(60), "is a PostScript program"),
+        (b"%PDF-1.7\n", "is a PDF document"),
+        (b"8BPS\0\1" + bytes(40), "is a Photoshop document"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC photograph"),
+        (b"\0\0\1\0\1\0" + bytes(40), "not an image in a format that can be read"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.jpg", "x.eps", "x.png"])
+def test_other_formats_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, reason: str, name: str
+) -> None:
+    """Some of Pillow's readers start programs, by the name that comes first on the PATH."""
+
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    (tmp_path / name).write_bytes(content)
+    assert reason in one_line_about(tmp_path / name)
+    with pytest.raises(PammError, match=reason):
+        read_pixels(tmp_path / name)
+
+
+def test_pillow_opens_images_in_one_place() -> None:
+    """So that the list of formats and the limit of pixels hold everywhere."""
+    package = Path(images.__file__).parent
+    found = [
+        p.relative_to(package).as_posix()
+        for p in package.rglob("*.py")
+        if re.search(r"\b(Image\.open|imread)\(", p.read_text("utf-8"))
+    ]
+    assert found == ["images.py"]
+
+
+@pytest.mark.parametrize("read", [read_image, read_pixels, read_size])
+@pytest.mark.parametrize("size", [(12000, 12000), (20000, 20000)])
+def test_pixels_are_counted_before_any_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read, size
+) -> None:
+    """Of images and of labels, below Pillow's own limit and above it."""
+    path = saved(tmp_path, Image.new("1", size))
+    monkeypatch.setattr(Image.Image, "load", None)
+    with pytest.raises(PammError, match="more than 134 million pixels"):
+        read(path)
+
+
+def test_strips_are_the_whole(picture: np.ndarray) -> None:
+    assert [(r.start, r.stop) for r in strips(5, 10, pixels=20)] == [(0, 2), (2, 4), (4, 5)]
+    assert [(r.start, r.stop) for r in strips(2, 10, pixels=1)] == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "I;16", "F"])
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    numbers = np.random.default_rng(0).integers(0, 256, (20, 30, 4), dtype=np.uint8)
+    if mode == "RGBA":
+        image = Image.fromarray(numbers)
+    elif mode in ("I;16", "F"):
+        wide = numbers[..., 0] * {"I;16": np.uint16(200), "F": np.float32(0.003)}[mode]
+        image = Image.fromarray(wide)
+    else:
+        image = Image.fromarray(numbers[..., :3]).convert(mode)
+    whole = rgb_array(image)
+    monkeypatch.setattr(images, "strips", lambda *size: strips(*size, pixels=100))
+    assert np.array_equal(rgb_array(image), whole)
+
+
+def test_a_compressed_file_of_arrays_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.npz"
+    with writing_npz(path) as add:
+        add("x", np.arange(12).reshape(3, 4))
+        add("y", np.zeros((1000, 1000), np.float16))
+        assert not path.exists()
+    with np.load(path) as arrays:
+        assert np.array_equal(arrays["x"], np.arange(12).reshape(3, 4))
+        assert arrays["y"].dtype == np.float16
+    assert path.stat().st_size < 20_000
+
+    def broken() -> None:
+        with writing_npz(path) as add:
+            add("x", np.zeros(3))
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(PammError, match="cannot write .* No space left"):
+        broken()
+    assert [p.name for p in path.parent.iterdir()] == ["a.npz"]
+    with np.load(path) as arrays:
+        assert set(arrays) == {"x", "y"}
+
+
+def test_an_orientation_that_is_none_is_left_alone(tmp_path: Path, picture: np.ndarray) -> None:
+    for value in (0, 9, 77):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        path = saved(tmp_path, Image.fromarray(picture), exif=exif)
+        assert np.array_equal(read_image(path), picture)

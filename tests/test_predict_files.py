@@ -12,6 +12,7 @@ from PIL import Image
 
 from fake_network import CHANNELS, Fake, photo
 from pamm import predict_files as module
+from pamm.boundary_eval import boundary_eval
 from pamm.errors import PammError
 from pamm.images import read_image
 from pamm.predict_files import inside, predict_files, shown
@@ -307,3 +308,16 @@ def test_names_of_classes_in_any_script_are_drawn(tmp_path: Path) -> None:
         )
         == 0
     ), lines
+
+
+def test_the_boundaries_that_it_writes_can_be_scored(model: Fake, tmp_path: Path) -> None:
+    (tmp_path / "truths").mkdir()
+    Image.fromarray(photo(40, 50)).save(tmp_path / "a.png")
+    truth = (np.arange(50) == 20) * np.ones((40, 1))
+    np.save(tmp_path / "truths" / "a.npy", truth)
+    scores = {}
+    for save in ("npy", "png"):
+        out = tmp_path / save
+        predict_files(model, [tmp_path / "a.png"], out, save=[save], report=str)
+        scores[save] = boundary_eval(out, tmp_path / "truths")["scores"]["odsF"]
+    assert scores["png"] == pytest.approx(scores["npy"], abs=0.1)

@@ -289,3 +289,18 @@ def test_tasks_that_the_data_set_does_not_have(tmp_path, tasks, message):
 def test_bad_settings(changes):
     with pytest.raises(PammError):
         TrainConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "stride", "batch", "accumulate"),
+    [("test_vit", 16, 1, 1), ("test_vit", 16, 4, 4), ("test_resnet", 8, 1, 1)],
+)
+def test_a_batch_of_one_position_is_refused(tmp_path, backbone, stride, batch, accumulate):
+    experiment = tiny(steps=1, batch_size=batch, accumulate=accumulate)
+    model = replace(experiment.model, backbone=backbone, stride=stride)
+    data = replace(experiment.data, size=(16, 16))
+    with pytest.raises(PammError, match="crop of 16x16 is a single position .* larger --data.size"):
+        run_experiment(replace(experiment, model=model, data=data), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    two = replace(experiment.train, batch_size=2 * accumulate)
+    run_experiment(replace(experiment, model=model, data=data, train=two), tmp_path / "two")

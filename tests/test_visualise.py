@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
+from pamm import visualise
+from pamm.images import strips
 from pamm.tasks import Boundary, Depth, HumanParts, Normals, Saliency, Semseg, Task
-from pamm.visualise import Cell, contact_sheet, draw_grid, fit, overview
+from pamm.visualise import (
+    Cell,
+    blended,
+    contact_sheet,
+    draw_grid,
+    drawn_in_strips,
+    fit,
+    overview,
+    thumbnail,
+)
 
 TASKS: dict[str, Task] = {
     "semseg": Semseg(channels=3, class_names=("wall", "floor", "bed")),
@@ -125,3 +136,40 @@ def test_fit_keeps_the_aspect_and_the_colours_of_small_pictures() -> None:
     assert fitted.shape == (60, 100, 3)
     assert np.array_equal(fitted[10::20, 10::20], small)
     assert np.asarray(fit(image(1000, 2), 50)).shape == (50, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [
+        ("wall", "wall"),
+        ("caf\u00e9 \u0394", "caf\u00e9 \u0394"),
+        ("\u9053\u8def", "\\u9053\\u8def"),
+        ("two\nlines", "two\\nlines"),
+        ("$a_b^{c$ [/x]", "$a_b^{c$ [/x]"),
+        ("\udce9", "\\udce9"),
+    ],
+)
+def test_names_are_drawn_as_they_are_or_spelled(name: str, drawn: str) -> None:
+    """No boxes in the place of signs that the font lacks."""
+    assert visualise._set(name)[0] == drawn
+    task = Semseg(channels=2, class_names=(name, "other"))
+    panel = overview(image(20, 20), {"semseg": np.zeros((20, 20), np.uint8)}, {"semseg": task})
+    assert panel.shape[0] > 320
+
+
+def test_pictures_in_strips_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visualise, "strips", lambda *size: strips(*size, pixels=70))
+    for name, array in arrays(20, 30).items():
+        whole = TASKS[name].colourise(array, (1.0, 5.0))
+        assert np.array_equal(drawn_in_strips(TASKS[name], array, (1.0, 5.0)), whole)
+        half = array.astype(np.float16) if array.dtype == np.float32 else array
+        near = drawn_in_strips(TASKS[name], half, (1.0, 5.0)).astype(int)
+        assert np.abs(near - whole).max() <= 2
+    a, b = image(20, 30), image(20, 30)[::-1]
+    assert np.abs(blended(a, b) - (a / 2 + b / 2)).max() <= 0.5
+
+
+def test_a_thumbnail_is_drawn_like_the_picture() -> None:
+    for size in ((500, 400), (20, 30)):
+        picture = image(*size)
+        assert np.array_equal(fit(thumbnail(picture, 64), 64), fit(picture, 64))

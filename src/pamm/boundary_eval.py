@@ -27,8 +27,8 @@ def boundary_eval(
 
     Args:
         predictions: folder with a map (H, W) per image, `<id>.png`, `.npy` or `.mat`, or, as `pamm
-            predict` writes them, `<id>/boundary.npy`. Probabilities: numbers in 0..1, or whole
-            numbers of 8 or 16 bits, which are divided by 255 or 65535.
+            predict` writes them, `<id>/boundary.npy` or `.png`. Probabilities: numbers in 0..1, or
+            whole numbers of 8 or 16 bits, which are divided by 255 or 65535.
         truths: folder with the ground truth `<id>.png`, `.npy` or `.mat`: 0 is no boundary, all
             else is. Or a .mat of the Berkeley Segmentation Data Set, with the boundaries that
             several people marked.
@@ -153,14 +153,14 @@ def plot_curve(report: dict[str, Any], path: Path) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """{id: file}; a folder that holds boundary.npy counts as one."""
+    """{id: file}; a folder of `pamm predict`, with boundary.npy or boundary.png, counts as one."""
     if not folder.is_dir():
         raise PammError(f"no folder {str(folder)!r}; give one with {', '.join(SUFFIXES)} files")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir():
-            path = path / "boundary.npy"
-            name = path.parent.name
+            name, exact = path.name, path / "boundary.npy"
+            path = exact if exact.is_file() else path / "boundary.png"
         else:
             name = path.stem
         if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():

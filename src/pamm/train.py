@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.utils.data import DataLoader
 
 from pamm import checkpoint
@@ -244,13 +245,15 @@ def initial_network(
 
 def check_positions(network: PAMM, size: tuple[int, int], settings: TrainConfig) -> None:
     """Raise where a batch norm would see a single position, which has no variance."""
-    stride, multiple = network.backbone.stride, network.backbone.multiple
-    height, width = (math.ceil(side / multiple) * multiple // stride for side in size)
-    images = settings.batch_size // settings.accumulate
-    if height * width * images == 1:
+    backbone = network.backbone
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
+    apart = backbone.multiple if normed else backbone.stride  # of the coarsest map that has one
+    height, width = (math.ceil(side / backbone.multiple) for side in size)
+    positions = height * width * (backbone.multiple // apart) ** 2
+    if positions * settings.batch_size // settings.accumulate == 1:
         raise PammError(
             f"data.size: one crop of {size[0]}x{size[1]} is a single position of the network's "
-            f"maps, {stride} pixels apart, and batch norms need two: give a larger --data.size, or "
+            f"maps, {apart} pixels apart, and batch norms need two: give a larger --data.size, or "
             "more than one image in each part of --train.batch-size"
         )
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from fake_layouts import save
+from PIL import Image
 
-from pamm.data import DataConfig, Folder, build_dataset, dataset_tasks
+from pamm.data import DataConfig, Folder, build_dataset, dataset_tasks, file_dataset
 from pamm.errors import PammError
+from pamm.prediction import as_picture
 from pamm.tasks import Boundary, Depth, Saliency, Semseg
 
 GOOD = """
@@ -134,3 +136,39 @@ def test_no_tasks_and_no_description(tmp_path):
     (tmp_path / "pamm.toml").write_text('images = "{split}/{id}.png"')
     with pytest.raises(PammError, match=r"no tasks; give at least one table such as \[tasks.depth"):
         Folder("train", root=tmp_path)
+
+
+def test_the_largest_image_of_many_sizes(root, monkeypatch):
+    """From the beginnings of files; damaged ones are said when they are read."""
+    save(root / "pictures" / "b" / "1.png", np.zeros((30, 20, 3), np.uint8))
+    assert Folder("train", root=root).largest() == (30, 20)
+    assert Folder("val", root=root).largest() == (3, 4)
+    monkeypatch.setattr(file_dataset, "SAMPLED", 1)
+    assert Folder("train", root=root).largest() == (30, 20)
+    (root / "pictures" / "b" / "1.png").write_bytes(b"none")
+    with pytest.raises(PammError, match="none of the images"):
+        Folder("train", root=root).largest()
+    monkeypatch.undo()
+    assert Folder("train", root=root).largest() == (3, 4)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_labels_fit_the_image_as_it_is_seen(root, orientation):
+    """An image is turned by its EXIF orientation in training as in prediction; labels are not."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:, 12:] = 255
+    place = root / "pictures" / "c.jpg"
+    (root / "pictures" / "c.png").unlink()
+    Image.fromarray(pixels).save(place, exif=exif)
+    data = Folder("val", root=root)
+    seen = data[0]["image"].permute(1, 2, 0).numpy()
+    assert np.array_equal(seen, as_picture(place))
+    assert seen[:5, :5].mean() > 200 if orientation == 3 else seen[-5:].mean() > 200
+    save(root / "ground" / "c.png", np.ones(seen.shape[:2], np.uint8))
+    assert data[0]["targets"]["ground"].shape == seen.shape[:2]
+    if orientation == 6:
+        save(root / "ground" / "c.png", np.ones((16, 24), np.uint8))
+        with pytest.raises(PammError, match="is 16x24, but its image is 24x16; .* EXIF"):
+            data[0]
