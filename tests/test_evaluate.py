@@ -94,10 +94,37 @@ def test_the_batch_size_does_not_change_the_scores():
         assert one[task][main] == pytest.approx(many[task][main], abs=1e-3)
 
 
-def test_a_model_keeps_its_mode():
-    model = random_model().train()
-    evaluate(model, evaluation_batches(eval_dataset(DATA)), TASKS)
-    assert model.training
+def test_a_model_is_not_touched():
+    """Not even for the time of the evaluation: another thread may train it meanwhile."""
+    model, seen = random_model().train(), []
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+
+    def batches():
+        for batch in evaluation_batches(eval_dataset(DATA)):
+            seen.append(all(module.training for module in model.modules()))
+            yield batch
+
+    scores = evaluate(model, batches(), TASKS)
+    assert seen == [True] * 5
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert scores == evaluate(model.eval(), evaluation_batches(eval_dataset(DATA)), TASKS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_type_is_scored(dtype):
+    model = random_model()
+    exact = evaluate(model, evaluation_batches(eval_dataset(DATA)), TASKS)
+    scores = evaluate(model.to(dtype), evaluation_batches(eval_dataset(DATA)), TASKS)
+    assert scores["depth"]["RMSE"] == pytest.approx(exact["depth"]["RMSE"], rel=0.02)
+
+
+def test_names_in_python_are_refused_as_on_the_command_line(tmp_path):
+    save(tmp_path, "last", 3, random_model(), data=DATA)
+    with pytest.raises(PammError, match="a GPU is called cuda"):
+        evaluate_run(tmp_path, device="gpu")
+    with pytest.raises(PammError, match="unknown precision 'bf16'"):
+        evaluate_run(tmp_path, precision="bf16")
 
 
 def test_constants_by_hand():

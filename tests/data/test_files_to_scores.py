@@ -73,5 +73,7 @@ def test_train_resume_evaluate_predict(tmp_path, make, monkeypatch):
     for scores in report["scores"].values():
         assert all(value is not None for value in scores.values()), scores
     model = pamm.load(tmp_path / "run")
+    assert model.crop_size == (32, 40)
+    assert max(model.image_size) > 40  # that of the images, not of the crops
     maps = pamm.predict(model, torch.zeros(3, 45, 61, dtype=torch.uint8))
     assert set(maps) == set(channels)
