@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
+from fake_network import write_huge_png
 from pamm import images
 from pamm.errors import PammError
 from pamm.images import (
@@ -325,8 +326,10 @@ def test_pixels_are_counted_before_any_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read, size
 ) -> None:
     """Of images and of labels, below Pillow's own limit and above it."""
-    path = saved(tmp_path, Image.new("1", size))
-    monkeypatch.setattr(Image.Image, "load", None)
+    path = tmp_path / "huge.png"
+    write_huge_png(path, *size)
+    assert path.stat().st_size < 60_000
+    monkeypatch.setattr(Image.Image, "load", None)  # would decode
     with pytest.raises(PammError, match="more than 134 million pixels"):
         read(path)
 

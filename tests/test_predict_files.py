@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fake_network import CHANNELS, Fake, photo
+from fake_network import CHANNELS, Fake, photo, write_huge_png
 from pamm import predict_files as module
 from pamm.boundary_eval import boundary_eval
 from pamm.errors import PammError
@@ -209,7 +209,7 @@ def test_every_odd_path_is_a_line_and_the_rest_is_done(
     monkeypatch.setattr(Path, "iterdir", iterdir)  # a superuser may read everything
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
-    Image.new("1", (13000, 13000)).save(tmp_path / "huge.png")
+    write_huge_png(tmp_path / "huge.png", 13000, 13000)
     (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     said = {
         locked: "cannot be read: Permission denied",
