@@ -86,21 +86,23 @@ def replaced(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
 def answer(capfd: pytest.CaptureFixture[str], *arguments: str, codes: tuple[int, ...] = ()) -> str:
     """Run a command; "done", or what it says on standard error where it refuses."""
     capfd.readouterr()
+    code: Any = 0
     faulthandler.dump_traceback_later(SECONDS, exit=True, file=sys.__stderr__)
     try:
         main(list(arguments))
     except SystemExit as exit_:
-        error = capfd.readouterr().err
-        assert exit_.code in (2, *codes), f"exit code {exit_.code}: {error}"
-        assert "Traceback" not in error
-        lines = [line for line in error.splitlines() if line.startswith("pamm: ")]
-        if exit_.code == 2:
-            assert lines or "╭" in error, f"no line of ours: {error}"  # or the box of the options
-            assert all(len(line) < 600 for line in lines), error
-        return error
+        code = exit_.code
     finally:
         faulthandler.cancel_dump_traceback_later()
-    return "done"
+    error = capfd.readouterr().err
+    assert code in (0, 2, *codes), f"exit code {code}: {error}"
+    assert "Traceback" not in error
+    if code == 0:
+        return "done"
+    lines = [line for line in error.splitlines() if line.startswith("pamm: ")]
+    assert lines or code != 2 or "╭" in error, f"no line of ours: {error}"  # or the options' box
+    assert all(len(line) < 600 for line in lines), error
+    return error
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +235,9 @@ def test_damaged_boundary_maps(tmp_path, capfd, side, suffix, damage):
         (tmp_path / place).mkdir()
         for name in ("a", "b"):
             file = tmp_path / place / (name + ending)
-            np.save(file, values / 255.0) if ending == ".npy" else Image.fromarray(values).save(file)
+            np.save(file, values / 255.0) if ending == ".npy" else Image.fromarray(values).save(
+                file
+            )
     file = tmp_path / side / f"b{suffix}"
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
     out = tmp_path / "report.json"

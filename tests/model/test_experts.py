@@ -50,7 +50,9 @@ def test_a_task_is_routed_by_its_own_features():
 def test_the_size_of_the_map_is_free():
     router = Router(tasks=1, channels=8, num_experts=5, top_k=3).eval()
     u = torch.randn(1, 8, 4, 4)
-    torch.testing.assert_close(route(router, u.repeat(1, 1, 3, 2)), route(router, u), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        route(router, u.repeat(1, 1, 3, 2)), route(router, u), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_mixture_is_the_weighted_sum_of_the_experts():

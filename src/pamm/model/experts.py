@@ -41,8 +41,9 @@ class Router(nn.Module):
     def forward(self, u: Tensor, mean: Tensor) -> Tensor:
         """(B, T*C, h, w) -> (B, T, E): softmax weights, exactly k of each row non-zero.
 
-        `mean`, (B, T*C, 1, 1), is that of u over the positions. The k largest keep their value (eq. 13 does not renormalise); in training, noise of a
-        learned strength is added to the logits.
+        `mean`, (B, T*C, 1, 1), is that of u over the positions. The k largest keep their value
+        (eq. 13 does not renormalise); in training, noise of a learned strength is added to the
+        logits.
         """
         channel = F.gelu(self.channel_norm(self.channel(u))).mean((2, 3), keepdim=True)
         spatial = F.gelu(self.spatial_norm(self.spatial(mean)))

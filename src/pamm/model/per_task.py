@@ -36,7 +36,9 @@ class Pointwise(nn.Conv2d):
         """(B, T*inputs, h, w) -> (B, T*outputs, h, w)."""
         y = torch.matmul(self.matrix(), split(x, self.groups).flatten(3))
         if self.bias is not None:
-            y += self.bias.view(self.groups, -1, 1)  # in place: the product's gradient has no need of y
+            y += self.bias.view(
+                self.groups, -1, 1
+            )  # in place: the product's gradient has no need of y
         return y.flatten(1, 2).unflatten(2, x.shape[-2:])
 
     def matrix(self) -> Tensor:
