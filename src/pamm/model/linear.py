@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+CPU_INFO = Path("/proc/cpuinfo")
+
+
 class Linear(nn.Linear):
     """`nn.Linear`, through oneDNN where that can be: float32, on a CPU, not compiled or traced."""
 
@@ -43,7 +46,7 @@ def use_onednn(x: Tensor) -> bool:
 def mkl_is_slow() -> bool:
     """Whether PyTorch multiplies with MKL, on a processor that is not Intel's."""
     try:
-        processor = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+        processor = CPU_INFO.read_text("utf-8", "replace")
     except OSError:
         processor = platform.processor()
     return torch.backends.mkl.is_available() and "GenuineIntel" not in processor
