@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
 CPU_INFO = Path("/proc/cpuinfo")
 
 
