@@ -4,12 +4,21 @@ import pytest
 import torch
 from torch import nn
 
+from pamm.model import linear
 from pamm.model.linear import Linear, replace_linear_layers, use_onednn
+
+_slow = linear.mkl_is_slow.__wrapped__  # without its cache
 
 onednn_serves = pytest.mark.skipif(
     not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()),
     reason="this PyTorch has no MKL to avoid, or no oneDNN",
 )
+
+
+@pytest.fixture(autouse=True)
+def _any_processor(monkeypatch):
+    """Test oneDNN's layers on Intel's processors, too."""
+    monkeypatch.setattr(linear, "mkl_is_slow", torch.backends.mkl.is_available)
 
 
 def pair(**options: object) -> tuple[nn.Linear, Linear]:
@@ -46,6 +55,13 @@ def test_when_onednn_serves():
     assert not use_onednn(x.to("meta"))
     with torch.autocast("cpu", torch.bfloat16):
         assert not use_onednn(x)
+
+
+@pytest.mark.parametrize(("vendor", "slow"), [("GenuineIntel", False), ("AuthenticAMD", True)])
+def test_mkl_is_slow_on_other_processors_than_intels(monkeypatch, tmp_path, vendor, slow):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(linear, "CPU_INFO", tmp_path / "cpuinfo")
+    assert _slow() == (slow and torch.backends.mkl.is_available())
 
 
 def test_float64_and_autocast_are_left_to_pytorch():

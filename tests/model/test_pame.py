@@ -36,8 +36,9 @@ def test_the_equations_task_by_task():
         u_all = block.expand(
             F.silu(block.pointwise(block.depthwise(block.norm(maps))))
         )  # the routers of both tasks look at their own part only
-        B = block.experts_b(u_all)[:, i] + block.prior_b[i][:, None]
-        C = block.experts_c(u_all)[:, i] + block.prior_c[i][:, None]
+        mean = u_all.mean((2, 3), keepdim=True)
+        B = block.experts_b(u_all, mean)[:, i] @ u.flatten(2) + block.prior_b[i][:, None]
+        C = block.experts_c(u_all, mean)[:, i] @ u.flatten(2) + block.prior_c[i][:, None]
         A, D, bias = (p.chunk(2)[i] for p in (block.A_log, block.D, block.delta_bias))
         y = torch.zeros_like(dt)
         for order in make_orders("hilbert", h, w):

@@ -30,22 +30,23 @@ class Router(nn.Module):
         super().__init__()
         self.tasks, self.top_k = tasks, top_k
         hidden = max(1, channels // 4)
-        self.channel = per_task.conv(tasks, channels, hidden)
+        self.channel = per_task.Pointwise(tasks, channels, hidden)
         self.channel_norm = nn.GroupNorm(tasks, tasks * hidden)
-        self.spatial = per_task.conv(tasks, channels, hidden)
+        self.spatial = per_task.Pointwise(tasks, channels, hidden)
         self.spatial_norm = nn.GroupNorm(tasks, tasks * hidden)
-        self.logits = per_task.conv(tasks, 2 * hidden, num_experts)
-        self.noise = per_task.conv(tasks, 2 * hidden, num_experts)
+        self.logits = per_task.Pointwise(tasks, 2 * hidden, num_experts)
+        self.noise = per_task.Pointwise(tasks, 2 * hidden, num_experts)
         self._weights: Tensor | None = None
 
-    def forward(self, u: Tensor) -> Tensor:
+    def forward(self, u: Tensor, mean: Tensor) -> Tensor:
         """(B, T*C, h, w) -> (B, T, E): softmax weights, exactly k of each row non-zero.
 
-        The k largest keep their value (eq. 13 does not renormalise); in training, noise of a
-        learned strength is added to the logits.
+        `mean`, (B, T*C, 1, 1), is that of u over the positions. The k largest keep their value
+        (eq. 13 does not renormalise); in training, noise of a learned strength is added to the
+        logits.
         """
         channel = F.gelu(self.channel_norm(self.channel(u))).mean((2, 3), keepdim=True)
-        spatial = F.gelu(self.spatial_norm(self.spatial(u.mean((2, 3), keepdim=True))))
+        spatial = F.gelu(self.spatial_norm(self.spatial(mean)))
         features = torch.cat([per_task.split(x, self.tasks) for x in (channel, spatial)], dim=2)
         features = features.flatten(1, 2)  # (B, T*2*hidden, 1, 1)
         logits = F.gelu(self.logits(features))
@@ -81,8 +82,8 @@ class ParameterExperts(nn.Module):
 
     y_pe = sum_j w_j E_j(u) + Linear_i(u) (eqs. 14-15), E_j a low-rank map C -> R -> N shared by the
     tasks, Linear_i the task's own. All of it is linear in u once the routing weights are known, so
-    the experts' weighted sum is folded into one N x C matrix per sample and task, and the mixture
-    costs as much as a plain linear layer.
+    this gives one N x C matrix per sample and task, and the mixture costs as much as a plain linear
+    layer: y_pe is the matrix times u.
 
     Args:
         tasks: number of tasks T.
@@ -104,7 +105,7 @@ class ParameterExperts(nn.Module):
         enabled: bool = True,
     ) -> None:
         super().__init__()
-        self.tasks, self.rank = tasks, rank
+        self.rank = rank
         self.linear_TNC = nn.Parameter(uniform(tasks, state, channels, fan_in=channels))
         self.router = None
         if enabled:
@@ -114,13 +115,12 @@ class ParameterExperts(nn.Module):
             self.down = nn.Parameter(uniform(num_experts * rank, channels, fan_in=channels))
             self.up = nn.Parameter(uniform(state, num_experts * rank, fan_in=rank))
 
-    def forward(self, u: Tensor) -> Tensor:
-        """(B, T*C, h, w) -> (B, T, N, L)."""
-        matrix: Tensor = self.linear_TNC
-        if self.router is not None:
-            gates = self.router(u).repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
-            matrix = matrix + torch.matmul(self.up * gates[:, :, None], self.down)  # (B, T, N, C)
-        return torch.matmul(matrix, per_task.split(u, self.tasks).flatten(3))
+    def forward(self, u: Tensor, mean: Tensor) -> Tensor:
+        """u (B, T*C, h, w) and its mean over the positions (B, T*C, 1, 1) -> (B, T, N, C)."""
+        if self.router is None:
+            return self.linear_TNC.expand(len(u), -1, -1, -1)
+        gates = self.router(u, mean).repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
+        return self.linear_TNC + torch.matmul(self.up * gates[:, :, None], self.down)
 
 
 def uniform(*shape: int, fan_in: int) -> Tensor:

@@ -1,14 +1,20 @@
-"""Linear layers through oneDNN.
+"""Linear layers through oneDNN, where MKL is slow.
 
 On x86 processors PyTorch multiplies float32 matrices with MKL, which uses AVX-512 on Intel's
 processors only: half of the speed on others that have it. Its convolutions go through oneDNN, which
 asks for the instructions and not for the maker. oneDNN has linear layers too, forward and backward;
-PyTorch uses them for tensors of the layout `mkldnn`.
+PyTorch uses them for tensors of the layout `mkldnn`. On Intel's processors MKL is the faster one.
 """
+
+import platform
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Linear(nn.Linear):
@@ -27,12 +33,22 @@ def use_onednn(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.dim() > 1
-        and torch.backends.mkl.is_available()
+        and mkl_is_slow()
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
     )
+
+
+@cache
+def mkl_is_slow() -> bool:
+    """Whether PyTorch multiplies with MKL, on a processor that is not Intel's."""
+    try:
+        processor = CPU_INFO.read_text("utf-8", "replace")
+    except OSError:
+        processor = platform.processor()
+    return torch.backends.mkl.is_available() and "GenuineIntel" not in processor
 
 
 def replace_linear_layers(net: nn.Module) -> None:

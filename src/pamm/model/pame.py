@@ -51,11 +51,11 @@ class PAME(nn.Module):
         d_inner, rank = expand * d_model, math.ceil(d_model / 16)
 
         self.norm = per_task.group_norm(tasks, d_model)
-        self.gate = per_task.conv(tasks, d_model, d_model)
+        self.gate = per_task.Pointwise(tasks, d_model, d_model)
         self.depthwise = per_task.depthwise(tasks, d_model, 3)
-        self.pointwise = per_task.conv(tasks, d_model, d_model)
-        self.expand = per_task.conv(tasks, d_model, d_inner)
-        self.reduce = per_task.conv(tasks, d_inner, d_model)
+        self.pointwise = per_task.Pointwise(tasks, d_model, d_model)
+        self.expand = per_task.Pointwise(tasks, d_model, d_inner)
+        self.reduce = per_task.Pointwise(tasks, d_inner, d_model)
 
         def experts(enabled: bool) -> ParameterExperts:
             return ParameterExperts(
@@ -75,8 +75,8 @@ class PAME(nn.Module):
             else None
             for on in (prior_b, prior_c)
         )
-        self.delta_down = per_task.conv(tasks, d_inner, rank, bias=False)
-        self.delta_up = per_task.conv(tasks, rank, d_inner, bias=False)
+        self.delta_down = per_task.Pointwise(tasks, d_inner, rank, bias=False)
+        self.delta_up = per_task.Pointwise(tasks, rank, d_inner, bias=False)
         nn.init.uniform_(self.delta_up.weight, -(rank**-0.5), rank**-0.5)
         self.delta_bias = nn.Parameter(initial_delta_bias(tasks * d_inner))
         states = torch.arange(1, d_state + 1, dtype=torch.float32)
@@ -93,14 +93,21 @@ class PAME(nn.Module):
 
     def mdhs(self, u: Tensor) -> Tensor:
         """Multi-directional Hilbert scan (eqs. 17-20): (B, D, h, w) -> (B, D, h, w)."""
-        B_BTNL = self.experts_b(u)
-        C_BTNL = self.experts_c(u)
+        h, w = u.shape[-2:]
+        mean = u.mean((2, 3), keepdim=True)
+        # B, C and the low rank of delta are three linear maps of u: one product of matrices.
+        linear = [
+            self.experts_b(u, mean),
+            self.experts_c(u, mean),
+            self.delta_down.matrix().expand(len(u), -1, -1, -1),
+        ]
+        products = torch.matmul(torch.cat(linear, 2), per_task.split(u, self.tasks).flatten(3))
+        B_BTNL, C_BTNL, low_BTRL = products.split([m.shape[2] for m in linear], 2)
         if self.prior_b is not None:
             B_BTNL = B_BTNL + self.prior_b[..., None]  # eq. 16
         if self.prior_c is not None:
             C_BTNL = C_BTNL + self.prior_c[..., None]
-        delta = self.delta_up(self.delta_down(u))
-        h, w = u.shape[-2:]
+        delta = self.delta_up(low_BTRL.flatten(1, 2).unflatten(2, (h, w)))
         y_BDL = multi_directional_scan(
             u.flatten(2),
             delta.flatten(2),

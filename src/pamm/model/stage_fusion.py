@@ -22,7 +22,9 @@ class StageFusion(nn.Module):
         self.tasks, self.stages = tasks, stages
         if stages > 1:
             self.mlp = nn.Sequential(
-                per_task.conv(tasks, stages * d_model, d_model, bias=False),  # the norm has one
+                per_task.Pointwise(
+                    tasks, stages * d_model, d_model, bias=False
+                ),  # the norm has one
                 per_task.batch_norm(tasks, d_model),
                 nn.GELU(),
                 per_task.conv(tasks, d_model, stages, 3),
