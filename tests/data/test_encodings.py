@@ -98,19 +98,30 @@ def test_depth(tmp_path):
     assert found.tolist() == [[[0, 0], [0, 2]]]
 
 
-@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
-def test_normals(tmp_path, signs):
+@pytest.mark.parametrize(
+    ("axes", "order", "signs"),
+    [
+        ("xyz", (0, 1, 2), (1, 1, 1)),
+        ("-xy-z", (0, 1, 2), (-1, 1, -1)),
+        ("xzy", (0, 2, 1), (1, 1, 1)),
+        ("+z -x y", (2, 0, 1), (1, -1, 1)),
+    ],
+)
+def test_normals_with_their_axes_in_any_order(tmp_path, axes, order, signs):
     vectors = RNG.normal(size=(6, 7, 3))
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     vectors[0, :3] = 0
-    expected = (vectors * signs).transpose(2, 0, 1)
-    stored = np.rint((vectors + 1) * 127.5).astype(np.uint8)
-    for name, array, tolerance in (("a.npy", vectors, 1e-6), ("a.png", stored, 0.01)):
-        found = read(NormalMap(signs=signs), tmp_path / name, array, Normals()).numpy()
-        np.testing.assert_allclose(found, expected, atol=tolerance)
+    held = vectors[..., order] * signs  # channel i holds our axis order[i]
+    stored = np.rint((held + 1) * 127.5).astype(np.uint8)
+    encoding = NormalMap(axes=axes)
+    for name, array, tolerance in (("a.npy", held, 1e-6), ("a.png", stored, 0.01)):
+        found = read(encoding, tmp_path / name, array, Normals()).numpy()
+        np.testing.assert_allclose(found, vectors.transpose(2, 0, 1), atol=tolerance)
         assert (found[:, 0, :3] == 0).all()
-    vectors[1, 1] = np.nan
-    found = read(NormalMap(), tmp_path / "b.npy", 0.5 * vectors, Normals()).numpy()
+        again = encoding.store(found, Normals(), picture=name == "a.png")
+        np.testing.assert_allclose(again.astype(float), array, atol=1 if again.dtype == "u1" else 1e-6)
+    held[1, 1] = np.nan
+    found = read(NormalMap(), tmp_path / "b.npy", 0.5 * held, Normals()).numpy()
     assert np.isfinite(found).all()
     assert (found[:, 1, 1] == 0).all()
 
@@ -118,7 +129,7 @@ def test_normals(tmp_path, signs):
 @pytest.mark.parametrize(
     ("encoding", "values", "hint"),
     [
-        (Mask(), np.array([[0, 1]], np.uint8), "numbers other than 0, 255, such as 1"),
+        (Mask(), np.array([[0, 99]], np.uint8), "numbers other than 0, 255, such as 99"),
         (Mask(soft=True), np.array([[0, 1]], np.uint8), None),
         (Mask(yes=1), np.array([[0.0, 1.0]]), None),
         (DepthMap(), np.full((3, 3), 2.5), None),
@@ -158,8 +169,14 @@ def test_nearest(h, w, k):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: DepthMap(per_metre=0), lambda: NormalMap(signs=(1, 2, 1))]
+    "make", [lambda: DepthMap(per_metre=0)]
 )
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+@pytest.mark.parametrize("axes", ["", "xy", "xyzx", "xxy", "x-", "XYZ", "x/y/z"])
+def test_axes_that_are_none_are_refused(axes):
+    with pytest.raises(ValueError, match="want x, y and z once each"):
+        NormalMap(axes=axes)

@@ -77,14 +77,15 @@ def test_splits_in_folders(tmp_path):
     for split, value in (("train", 255), ("val", 128)):
         save(tmp_path / split / "images" / "x[1].png", np.zeros((3, 4, 3), np.uint8))
         save(tmp_path / split / "masks" / "x[1]_mask.png", np.full((3, 4), value, np.uint8))
-    for split, value in (("train", 1), ("val", 255)):
+    save(tmp_path / "train" / "edges" / "x[1].npy", np.ones((3, 4)))
+    for split, value, edge in (("train", 1, 1), ("val", 255, 255)):
         data = Folder(split, root=tmp_path)
         assert data.tasks == {
             "saliency": Saliency(channels=1), "edges": Boundary(name="edges", max_dist=0.02),
         }  # fmt: skip
         assert data[0]["id"] == f"{split}/x[1]"
         assert (data[0]["targets"]["saliency"] == value).all()
-        assert (data[0]["targets"]["edges"] == 255).all()
+        assert (data[0]["targets"]["edges"] == edge).all()
     (tmp_path / "val" / "images" / "x[1].png").unlink()
     with pytest.raises(PammError, match="no image in .* matches"):
         Folder("val", root=tmp_path)

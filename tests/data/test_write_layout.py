@@ -66,15 +66,6 @@ def test_only_the_tasks_that_are_there(rooms: Synthetic, tmp_path: Path) -> None
     assert {p.name for p in out.iterdir() if p.is_dir()} == {"images", "depth", "gt_sets"}
 
 
-def test_unlabelled_pixels_are_zero_in_the_segmentation() -> None:
-    import io
-
-    from pamm.data.write_layout import _segmentation
-
-    encoded = _segmentation(np.array([[0, 15, 255]]))
-    assert np.asarray(Image.open(io.BytesIO(encoded))).tolist() == [[1, 16, 0]]
-
-
 def test_foreign_folders_are_left_alone(splits, rooms: Synthetic, folder: Path, tmp_path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(PammError, match="not empty"):
