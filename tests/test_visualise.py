@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from pamm.tasks import Boundary, Depth, HumanParts, Normals, Saliency, Semseg, Task
-from pamm.visualise import Cell, contact_sheet, draw_grid, fit, overview
+from pamm.visualise import (
+    Cell,
+    _drawable,
+    _has,
+    contact_sheet,
+    draw_grid,
+    fit,
+    overview,
+)
 
 TASKS: dict[str, Task] = {
     "semseg": Semseg(channels=3, class_names=("wall", "floor", "bed")),
@@ -125,3 +133,27 @@ def test_fit_keeps_the_aspect_and_the_colours_of_small_pictures() -> None:
     assert fitted.shape == (60, 100, 3)
     assert np.array_equal(fitted[10::20, 10::20], small)
     assert np.asarray(fit(image(1000, 2), 50)).shape == (50, 1, 3)
+
+
+@pytest.mark.parametrize("name", ["wall", "é", "größe", "дорога", "道路", "🛣", "a\nb", "\udcff"])
+def test_any_name_is_drawn_without_boxes(name: str) -> None:
+    """With a font that has its characters, or spelt with others."""
+    text, font = _drawable(name)
+    assert text
+    assert all(_has(font, character) for character in text)
+    if all(_has(font, character) for character in name):
+        assert text == name
+    task = Semseg(channels=1, class_names=(name,))
+    contact_sheet([(image(8, 8), {"semseg": np.zeros((8, 8), np.uint8)})], {"semseg": task})
+
+
+def test_names_that_no_font_has_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamm.visualise._matplotlib_font", lambda: ())
+    monkeypatch.setattr("pamm.visualise._system_fonts", lambda: ())
+    spelt = {name: _drawable.__wrapped__(name)[0] for name in ("é", "Straße", "道路")}
+    assert spelt == {"é": "e", "Straße": "Stra\\xdfe", "道路": "\\u9053\\u8def"}
+
+
+def test_letters_of_europe_need_no_fonts_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamm.visualise._system_fonts", lambda: 1 / 0)
+    assert _drawable.__wrapped__("Fußgänger é дорога")[0] == "Fußgänger é дорога"

@@ -119,7 +119,9 @@ def test_normals_with_their_axes_in_any_order(tmp_path, axes, order, signs):
         np.testing.assert_allclose(found, vectors.transpose(2, 0, 1), atol=tolerance)
         assert (found[:, 0, :3] == 0).all()
         again = encoding.store(found, Normals(), picture=name == "a.png")
-        np.testing.assert_allclose(again.astype(float), array, atol=1 if again.dtype == "u1" else 1e-6)
+        np.testing.assert_allclose(
+            again.astype(float), array, atol=1 if again.dtype == "u1" else 1e-6
+        )
     held[1, 1] = np.nan
     found = read(NormalMap(), tmp_path / "b.npy", 0.5 * held, Normals()).numpy()
     assert np.isfinite(found).all()
@@ -168,9 +170,7 @@ def test_nearest(h, w, k):
     np.testing.assert_array_equal(nearest(big, (h, w)), small)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: DepthMap(per_metre=0)]
-)
+@pytest.mark.parametrize("make", [lambda: DepthMap(per_metre=0)])
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError, match="must be"):
         make()
