@@ -146,7 +146,7 @@ def describe(tasks: Mapping[str, Task], splits: Mapping[str, Synthetic]) -> str:
         for field in dataclasses.fields(task):
             derived = field.name == "channels" and values.get("class_names")
             if getattr(task, field.name) != field.default and not derived and field.name != "name":
-                lines += [f"{field.name} = {json.dumps(values[field.name])}"]  # is TOML, too
+                lines += [f"{field.name} = {json.dumps(values[field.name], ensure_ascii=False)}"]
     return "\n".join(lines) + "\n"
 
 
