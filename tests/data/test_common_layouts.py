@@ -55,7 +55,8 @@ def test_images_and_masks(tmp_path):
     (tmp_path / "pamm.toml").write_text(*example("Images and masks", "toml"))
     assert Folder.declared_tasks(tmp_path)["object"].class_names == ("background", "object")
     found = read(tmp_path, "object")
-    assert {**found["train"], **found["val"]} == {Path(n).with_suffix("").as_posix(): [0, 1] for n in names}  # fmt: skip
+    ids = {Path(name).with_suffix("").as_posix() for name in names}
+    assert {**found["train"], **found["val"]} == {name: [0, 1] for name in ids}
     assert found["train"]
     assert found["val"]
 
@@ -128,7 +129,9 @@ def test_the_cases_have_an_example_each():
 
 
 def test_the_table_of_task_fields_is_complete():
-    rows = [[c.strip(" `") for c in row.split("|")] for row in re.findall(r"^\|(.*)\|$", TEXT, re.M)]
+    rows = [
+        [c.strip(" `") for c in row.split("|")] for row in re.findall(r"^\|(.*)\|$", TEXT, re.M)
+    ]
     listed = {row[0]: row for row in rows if len(row) == 4}
     for kind, task in TASK_TYPES.items():
         for field in dataclasses.fields(task):

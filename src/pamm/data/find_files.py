@@ -59,28 +59,29 @@ def matching(folder: Path, pattern: str) -> Iterator[tuple[str, str]]:
             yield match[1], path
 
 
-def _files(folder: Path, top: str) -> Iterator[str]:
-    """All files under folder/top, without hidden ones: these are half-written, or of macOS."""
-    seen: set[tuple[int, int]] = set()  # links may lead in circles
-    places = [top]
-    while places:
-        place = places.pop()
-        try:
-            status = os.stat(folder / place)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder / place) as entries:
-                inside = [e for e in entries if not e.name.startswith(".")]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise PammError(
-                f"the folder {str(folder / place)!r} cannot be read: {error.strerror or error}"
-            ) from None
-        for entry in inside:
-            path = f"{place}/{entry.name}" if place else entry.name
-            if entry.is_dir():
-                places.append(path)
-            else:
-                yield path
+def _files(
+    folder: Path, place: str, above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[str]:
+    """All files under folder/place, without hidden ones: these are half-written, or of macOS.
+
+    Links are followed, unless they lead back to a folder that they are in (`above`).
+    """
+    try:
+        status = os.stat(folder / place)
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder / place) as entries:
+            inside = sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise PammError(
+            f"the folder {str(folder / place)!r} cannot be read: {error.strerror or error}"
+        ) from None
+    for entry in inside:
+        path = f"{place}/{entry.name}" if place else entry.name
+        if entry.is_dir():
+            yield from _files(folder, path, above | {here})
+        else:
+            yield path
