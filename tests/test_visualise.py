@@ -8,6 +8,8 @@ from pamm.images import strips
 from pamm.tasks import Boundary, Depth, HumanParts, Normals, Saliency, Semseg, Task
 from pamm.visualise import (
     Cell,
+    _drawable,
+    _has,
     blended,
     contact_sheet,
     draw_grid,
@@ -138,25 +140,6 @@ def test_fit_keeps_the_aspect_and_the_colours_of_small_pictures() -> None:
     assert np.asarray(fit(image(1000, 2), 50)).shape == (50, 1, 3)
 
 
-@pytest.mark.parametrize(
-    ("name", "drawn"),
-    [
-        ("wall", "wall"),
-        ("caf\u00e9 \u0394", "caf\u00e9 \u0394"),
-        ("\u9053\u8def", "\\u9053\\u8def"),
-        ("two\nlines", "two\\nlines"),
-        ("$a_b^{c$ [/x]", "$a_b^{c$ [/x]"),
-        ("\udce9", "\\udce9"),
-    ],
-)
-def test_names_are_drawn_as_they_are_or_spelled(name: str, drawn: str) -> None:
-    """No boxes in the place of signs that the font lacks."""
-    assert visualise._set(name)[0] == drawn
-    task = Semseg(channels=2, class_names=(name, "other"))
-    panel = overview(image(20, 20), {"semseg": np.zeros((20, 20), np.uint8)}, {"semseg": task})
-    assert panel.shape[0] > 320
-
-
 def test_pictures_in_strips_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visualise, "strips", lambda *size: strips(*size, pixels=70))
     for name, array in arrays(20, 30).items():
@@ -173,3 +156,27 @@ def test_a_thumbnail_is_drawn_like_the_picture() -> None:
     for size in ((500, 400), (20, 30)):
         picture = image(*size)
         assert np.array_equal(fit(thumbnail(picture, 64), 64), fit(picture, 64))
+
+
+@pytest.mark.parametrize("name", ["wall", "é", "größe", "дорога", "道路", "🛣", "a\nb", "\udcff"])
+def test_any_name_is_drawn_without_boxes(name: str) -> None:
+    """With a font that has its characters, or spelt with others."""
+    text, font = _drawable(name)
+    assert text
+    assert all(_has(font, character) for character in text)
+    if all(_has(font, character) for character in name):
+        assert text == name
+    task = Semseg(channels=1, class_names=(name,))
+    contact_sheet([(image(8, 8), {"semseg": np.zeros((8, 8), np.uint8)})], {"semseg": task})
+
+
+def test_names_that_no_font_has_are_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamm.visualise._matplotlib_font", lambda: ())
+    monkeypatch.setattr("pamm.visualise._system_fonts", lambda: ())
+    spelt = {name: _drawable.__wrapped__(name)[0] for name in ("é", "Straße", "道路")}
+    assert spelt == {"é": "e", "Straße": "Stra\\xdfe", "道路": "\\u9053\\u8def"}
+
+
+def test_letters_of_europe_need_no_fonts_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pamm.visualise._system_fonts", lambda: 1 / 0)
+    assert _drawable.__wrapped__("Fußgänger é дорога")[0] == "Fußgänger é дорога"

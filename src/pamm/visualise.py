@@ -1,6 +1,9 @@
 """Pictures of predictions and labels: labelled panels that put all tasks side by side."""
 
+import contextlib
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -267,8 +270,8 @@ def _write(
         box = (*corner, corner[0] + side, corner[1] + side)
         pen.rectangle(box, fill=swatch, outline=FAINT)
         left += _swatch()
-    shown, font = _set(text)
-    pen.text((left, top), shown, fill=INK, font=font)
+    text, font = _drawable(text)
+    pen.text((left, top), text, fill=INK, font=font)
 
 
 def _swatch() -> int:
@@ -280,30 +283,74 @@ def _line_height() -> int:
 
 
 def _text_width(text: str) -> int:
-    shown, font = _set(text)
-    return int(np.ceil(font.getlength(shown)))
+    text, font = _drawable(text)
+    return int(np.ceil(font.getlength(text)))
 
 
-@lru_cache(maxsize=1024)
-def _set(text: str) -> tuple[str, Font]:
-    """A text as it can be drawn, and a font that has its signs; others are spelled as Python's."""
-    if text.isascii() and text.isprintable():
-        return text, _font()
-    font, signs = _large_font()
-    drawn = (c if c.isprintable() and ord(c) in signs else ascii(c)[1:-1] for c in text)
-    return "".join(drawn), font
+@lru_cache(1024)
+def _drawable(text: str) -> tuple[str, Font]:
+    """A text as it can be drawn, with the first font that has all of its characters.
+
+    Where none has, what is missing is written without its accents, or as its number.
+    """
+    best, fewest = _pillow_font()[0], len(text) + 1
+    for fonts in (_pillow_font, _matplotlib_font, _system_fonts):
+        for font in fonts():
+            lacking = sum(not _has(font, character) for character in text)
+            if not lacking:
+                return text, font
+            if lacking < fewest:
+                best, fewest = font, lacking
+    return "".join(c if _has(best, c) else _spelt(c, best) for c in text), best
+
+
+def _spelt(character: str, font: Font) -> str:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", character) if c.isalnum())
+    if plain and all(_has(font, c) for c in plain):
+        return plain
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _has(font: Font, character: str) -> bool:
+    """Whether a font has a picture of a character, other than the box for all that it lacks."""
+    if character == " " or not character.isprintable():
+        return character == " "
+    try:
+        return bytes(font.getmask(character)) != _box(font)
+    except (OSError, UnicodeError):
+        return False
 
 
 @lru_cache
-def _font() -> Font:
-    return ImageFont.load_default(size=TEXT_SIZE)
+def _box(font: Font) -> bytes:
+    return bytes(font.getmask("\U0010fffe"))  # never a character
 
 
 @lru_cache
-def _large_font() -> tuple[Font, frozenset[int]]:
-    """Matplotlib's own, for Latin, Greek, Cyrillic and more, and the signs that it has."""
-    import matplotlib  # here, as few names need it
-    from matplotlib.ft2font import FT2Font
+def _pillow_font() -> tuple[Font]:
+    """It has English letters only."""
+    return (ImageFont.load_default(size=TEXT_SIZE),)
 
-    path = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-    return ImageFont.truetype(path, TEXT_SIZE), frozenset(FT2Font(path).get_charmap())
+
+@lru_cache
+def _matplotlib_font() -> tuple[Font, ...]:
+    """It has Europe's letters."""
+    from matplotlib import get_data_path
+
+    path = Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return (ImageFont.truetype(str(path), TEXT_SIZE),) if path.exists() else ()
+
+
+@lru_cache
+def _system_fonts() -> tuple[Font, ...]:
+    """Those that are installed, plain ones first."""
+    from matplotlib.font_manager import findSystemFonts
+
+    fonts = []
+    for path in sorted(findSystemFonts(), key=lambda p: (bool(_STYLED.search(Path(p).name)), p)):
+        with contextlib.suppress(OSError):  # not in this size, or damaged
+            fonts.append(ImageFont.truetype(path, TEXT_SIZE))
+    return tuple(fonts)
+
+
+_STYLED = re.compile("bold|italic|oblique|mono|light|thin", re.IGNORECASE)

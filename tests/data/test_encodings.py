@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pamm.data.encodings import Classes, DepthMap, Mask, NormalMap, nearest
+from pamm.data.encodings import Classes, DepthMap, Mask, NormalMap, check, nearest
+from pamm.data.rooms import render_room
 from pamm.errors import PammError
 from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg
 
@@ -85,6 +86,160 @@ def test_masks_with_pixels_without_a_label():
     assert not Mask(ignore=128).complaints(values)
 
 
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (Saliency(), [[[0, 255, 1]]]),
+        (Semseg(channels=2), [[0, 255, 1]]),
+        (Semseg(channels=2, ignore_index=-1), [[0, -1, 1]]),
+    ],
+)
+def test_a_mask_is_a_task_of_two_classes_too(task, expected):
+    encoding = Mask(ignore=128)
+    check(encoding, task)
+    target = encoding.target(np.array([[0, 128, 255]], np.uint8), task)
+    assert target.tolist() == expected
+    assert target.dtype == task.target_dtype
+    assert encoding.store(target.numpy(), task, picture=True).tolist() == [[0, 128, 255]]
+
+
+GREY = np.array([[0, 255], [0, 0]], np.uint8)
+RED = np.stack([GREY, 0 * GREY, 0 * GREY], 2)
+OPAQUE, NOTHING = np.full_like(GREY, 255), np.zeros_like(GREY)
+
+
+@pytest.mark.parametrize(
+    ("array", "hint"),
+    [
+        (np.stack([GREY] * 3, 2), None),
+        (np.stack([GREY] * 3 + [OPAQUE], 2), None),
+        (np.stack([GREY] * 4, 2), None),
+        (np.stack([GREY, OPAQUE], 2), None),
+        (RED, "drawn in colour"),
+        (np.dstack([RED, OPAQUE]), "drawn in colour"),
+        (np.stack([NOTHING] * 3 + [GREY], 2), "partly transparent"),
+        (np.stack([OPAQUE] * 3 + [GREY], 2), "partly transparent"),
+        (np.stack([NOTHING, GREY], 2), "partly transparent"),
+    ],
+)
+@pytest.mark.parametrize(("encoding", "yes"), [(Mask(), 1), (Classes(ignore=()), 255)])
+@pytest.mark.parametrize("ending", [".png", ".npy"])
+def test_what_is_drawn_in_colour_or_transparency(tmp_path, array, hint, encoding, yes, ending):
+    """It counts where all channels agree, and is refused where they say more than one number."""
+    task = Saliency() if yes == 1 else Semseg(channels=256, ignore_index=-1)
+    if hint:
+        with pytest.raises(PammError, match=hint):
+            read(encoding, tmp_path / f"a{ending}", array, task)
+    else:
+        target = read(encoding, tmp_path / f"a{ending}", array, task)
+        assert target.reshape(2, 2).tolist() == [[0, yes], [0, 0]]
+
+
+@pytest.mark.parametrize(("yes", "highest"), [(255, 1), (255, 31), (1, 0.1)])
+def test_a_mask_whose_yes_is_another_number_is_refused(yes, highest):
+    values = np.array([[0, highest]])
+    with pytest.raises(PammError, match=f"none near yes = {yes}; .* such as yes = {highest}"):
+        Mask(yes=yes).target(values, Saliency())
+    assert not Mask(yes=yes).target(0 * values, Saliency()).any()
+    assert not Mask(yes=yes, soft=True).target(values, Saliency()).any()
+    assert Mask(yes=highest).target(values, Saliency()).tolist() == [[[0, 1]]]
+
+
+NAMES = ("road", "car", "sky")
+THREE = Semseg(channels=3, class_names=NAMES)
+
+
+def test_numbers_of_classes_in_any_order():
+    values = np.array([[7, 26, 27, 23, 4, -1]])
+    listed = {"car": (26, 27), "road": 7, "sky": 23}
+    encoding = Classes(numbers=listed, ignore=(4, -1))
+    check(encoding, THREE)
+    assert encoding.target(values, THREE).tolist() == [[0, 1, 1, 2, 255, 255]]
+    with pytest.raises(PammError, match="number 0 is of no class of 'semseg'; add it to `numbers`"):
+        encoding.target(values + 1, THREE)
+    rest = Classes(numbers=listed, others="ignored").target(values, THREE)
+    assert rest.tolist() == [[0, 1, 1, 2, 255, 255]]
+    rest = Classes(numbers=listed, others="sky").target(values, THREE)
+    assert rest.tolist() == [[0, 1, 1, 2, 2, 2]]
+    assert Classes(others="ignored").target(values, THREE).tolist() == [[255] * 6]
+    stored = encoding.store(np.array([[0, 1, 2, 255]]), THREE, picture=True)
+    assert stored.tolist() == [[7, 26, 23, 4]]
+
+
+@pytest.mark.parametrize("ending", [".png", ".npy"])
+def test_colours_of_classes(tmp_path, ending):
+    pixels = np.array([[[128, 64, 128], [0, 0, 142], [0, 0, 70], [0, 0, 0], [0, 0, 255]]], np.uint8)
+    listed = {"road": "#804080", "car": ((0, 0, 142), "#000046"), "sky": (0, 0, 255)}
+    encoding = Classes(colours=listed, ignore=("#000000",))
+    check(encoding, THREE)
+    target = read(encoding, tmp_path / f"a{ending}", pixels, THREE)
+    assert target.tolist() == [[0, 1, 1, 255, 2]]
+    assert target.dtype == torch.int64
+    with pytest.raises(PammError, match="colour #000000 is of no class of 'semseg'; add it to"):
+        read(Classes(colours=listed), tmp_path / f"a{ending}", pixels, THREE)
+    rest = Classes(colours=listed, others="road")
+    assert read(rest, tmp_path / f"a{ending}", pixels, THREE).tolist() == [[0, 1, 1, 0, 2]]
+
+
+def test_a_palette_counts_where_colours_do(tmp_path):
+    picture = Image.fromarray(np.array([[0, 1]], np.uint8))
+    picture.putpalette([128, 64, 128, 70, 130, 180])
+    picture.save(tmp_path / "a.png")
+    encoding = Classes(colours={"road": "#804080", "sky": "#4682b4"})
+    assert encoding.target(encoding.read(tmp_path / "a.png"), THREE).tolist() == [[0, 2]]
+
+
+def test_a_picture_in_colour_is_told_of_colours(tmp_path):
+    save(tmp_path / "a.png", RED)
+    with pytest.raises(PammError, match='colours = { road = "#804080"'):
+        Classes().read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+@pytest.mark.parametrize("encoding", [Classes(), Classes(colours={"road": "#000000"})])
+def test_class_labels_as_jpeg_are_refused(tmp_path, name, encoding):
+    Image.fromarray(GREY).save(tmp_path / name, format="JPEG")
+    with pytest.raises(PammError, match="is a JPEG, whose compression changes class numbers"):
+        encoding.read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"colours": {"a": "#000000"}, "numbers": {"a": 1}}, "choose one"),
+        ({"numbers": {"a": 1}, "first": 1}, "listed one by one"),
+        ({"numbers": {"a": 1, "b": (2, 1)}}, "1 stands for two classes, 'a' and 'b'"),
+        ({"numbers": {"a": 255}}, "255 is both 'a' and ignored"),
+        ({"colours": {"a": "#00ff00", "b": (0, 255, 0)}}, "#00ff00 stands for two classes"),
+        ({"colours": {"a": "red"}}, "the colour 'red' is not one such as"),
+        ({"colours": {"a": (0, 256, 0)}}, r"the colour \[0, 256, 0\] is not one such as"),
+        ({"colours": {"a": "#00ff00"}, "ignore": (0,)}, "with colours, give colours"),
+    ],
+)
+def test_classes_that_cannot_be(fields, hint):
+    with pytest.raises(ValueError, match=hint):
+        Classes(**fields)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "task", "hint"),
+    [
+        (Mask(), Semseg(channels=3), 'type "semseg" of 3 classes; want .* kind = "classes"'),
+        (Mask(), Depth(), 'kind = "mask" does not fit .* "depth"; want .* kind = "depth"'),
+        (Mask(), Normals(), 'want encoding = { kind = "normals" }'),
+        (Classes(), Saliency(), 'want encoding = { kind = "mask" }'),
+        (Classes(), Boundary(), 'want encoding = { kind = "mask" }'),
+        (DepthMap(), Normals(), 'want encoding = { kind = "normals" }'),
+        (NormalMap(), Semseg(channels=2), 'want encoding = { kind = "classes" }'),
+        (Classes(numbers={"rode": 1}), THREE, "unknown class 'rode': did you mean 'road'"),
+        (Classes(others="ignore"), THREE, "did you mean 'ignored'"),
+    ],
+)
+def test_an_encoding_that_does_not_fit_its_task(encoding, task, hint):
+    with pytest.raises(PammError, match=hint):
+        check(encoding, task)
+
+
 def test_depth(tmp_path):
     metres = np.array([[0, 1.5], [2.25, 65.5]], np.float32)
     depth = Depth()
@@ -98,19 +253,32 @@ def test_depth(tmp_path):
     assert found.tolist() == [[[0, 0], [0, 2]]]
 
 
-@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1)])
-def test_normals(tmp_path, signs):
+@pytest.mark.parametrize(
+    ("axes", "order", "signs"),
+    [
+        ("xyz", (0, 1, 2), (1, 1, 1)),
+        ("-xy-z", (0, 1, 2), (-1, 1, -1)),
+        ("xzy", (0, 2, 1), (1, 1, 1)),
+        ("+z -x y", (2, 0, 1), (1, -1, 1)),
+    ],
+)
+def test_normals_with_their_axes_in_any_order(tmp_path, axes, order, signs):
     vectors = RNG.normal(size=(6, 7, 3))
     vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
     vectors[0, :3] = 0
-    expected = (vectors * signs).transpose(2, 0, 1)
-    stored = np.rint((vectors + 1) * 127.5).astype(np.uint8)
-    for name, array, tolerance in (("a.npy", vectors, 1e-6), ("a.png", stored, 0.01)):
-        found = read(NormalMap(signs=signs), tmp_path / name, array, Normals()).numpy()
-        np.testing.assert_allclose(found, expected, atol=tolerance)
+    held = vectors[..., order] * signs  # channel i holds our axis order[i]
+    stored = np.rint((held + 1) * 127.5).astype(np.uint8)
+    encoding = NormalMap(axes=axes)
+    for name, array, tolerance in (("a.npy", held, 1e-6), ("a.png", stored, 0.01)):
+        found = read(encoding, tmp_path / name, array, Normals()).numpy()
+        np.testing.assert_allclose(found, vectors.transpose(2, 0, 1), atol=tolerance)
         assert (found[:, 0, :3] == 0).all()
-    vectors[1, 1] = np.nan
-    found = read(NormalMap(), tmp_path / "b.npy", 0.5 * vectors, Normals()).numpy()
+        again = encoding.store(found, Normals(), picture=name == "a.png")
+        np.testing.assert_allclose(
+            again.astype(float), array, atol=1 if again.dtype == "u1" else 1e-6
+        )
+    held[1, 1] = np.nan
+    found = read(NormalMap(), tmp_path / "b.npy", 0.5 * held, Normals()).numpy()
     assert np.isfinite(found).all()
     assert (found[:, 1, 1] == 0).all()
 
@@ -118,7 +286,7 @@ def test_normals(tmp_path, signs):
 @pytest.mark.parametrize(
     ("encoding", "values", "hint"),
     [
-        (Mask(), np.array([[0, 1]], np.uint8), "numbers other than 0, 255, such as 1"),
+        (Mask(), np.array([[0, 99]], np.uint8), "numbers other than 0, 255, such as 99"),
         (Mask(soft=True), np.array([[0, 1]], np.uint8), None),
         (Mask(yes=1), np.array([[0.0, 1.0]]), None),
         (DepthMap(), np.full((3, 3), 2.5), None),
@@ -135,6 +303,15 @@ def test_complaints(encoding, values, hint):
     found = encoding.complaints(values)
     assert len(found) == (hint is not None)
     assert not hint or hint in found[0]
+
+
+@pytest.mark.parametrize("axes", ["xy-z", "xzy", "-x-y-z", "zxy", "-x-z-y"])
+def test_normals_of_other_axes_are_noticed(axes):
+    """What is seen faces the camera: true of the axes as they are, not of most others."""
+    normals = render_room(1, 3, 48, 64).normals
+    assert not NormalMap().complaints(normals)
+    stored = NormalMap(axes=axes).store(normals.transpose(2, 0, 1), Normals(), picture=False)
+    assert "the axes may have" in NormalMap().complaints(stored)[0]
 
 
 @pytest.mark.parametrize("encoding", [Classes(), Mask(), DepthMap(), NormalMap()])
@@ -157,9 +334,13 @@ def test_nearest(h, w, k):
     np.testing.assert_array_equal(nearest(big, (h, w)), small)
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: DepthMap(per_metre=0), lambda: NormalMap(signs=(1, 2, 1))]
-)
+@pytest.mark.parametrize("make", [lambda: DepthMap(per_metre=0)])
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError, match="must be"):
         make()
+
+
+@pytest.mark.parametrize("axes", ["", "xy", "xyzx", "xxy", "x-", "XYZ", "x/y/z"])
+def test_axes_that_are_none_are_refused(axes):
+    with pytest.raises(ValueError, match="want x, y and z once each"):
+        NormalMap(axes=axes)

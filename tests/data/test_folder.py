@@ -79,14 +79,15 @@ def test_splits_in_folders(tmp_path):
     for split, value in (("train", 255), ("val", 128)):
         save(tmp_path / split / "images" / "x[1].png", np.zeros((3, 4, 3), np.uint8))
         save(tmp_path / split / "masks" / "x[1]_mask.png", np.full((3, 4), value, np.uint8))
-    for split, value in (("train", 1), ("val", 255)):
+    save(tmp_path / "train" / "edges" / "x[1].npy", np.ones((3, 4)))
+    for split, value, edge in (("train", 1, 1), ("val", 255, 255)):
         data = Folder(split, root=tmp_path)
         assert data.tasks == {
             "saliency": Saliency(channels=1), "edges": Boundary(name="edges", max_dist=0.02),
         }  # fmt: skip
         assert data[0]["id"] == f"{split}/x[1]"
         assert (data[0]["targets"]["saliency"] == value).all()
-        assert (data[0]["targets"]["edges"] == 255).all()
+        assert (data[0]["targets"]["edges"] == edge).all()
     (tmp_path / "val" / "images" / "x[1].png").unlink()
     with pytest.raises(PammError, match="no image in .* matches"):
         Folder("val", root=tmp_path)
@@ -118,6 +119,27 @@ def test_splits_in_folders(tmp_path):
         ("first = 1", "frist = 1", "tasks.ground.encoding: unknown field 'frist'"),
         ("per_metre = 256", "per_metre = 0", "per_metre is 0.0, must be positive"),
         ("[tasks.depth]", "[tasks.ground.depth]", "tasks.ground: unknown key 'depth'"),
+        ("[lists]", "validation = 0.1\n[lists]", "both validation = 0.1 and lists.val say"),
+        ("[lists]", "validation = 2\n[lists]", "validation: got 2, want a share"),
+        ("[lists]", '[splits]\ntrain = "a"\n[lists]', "`images` has no {split}"),
+        ('"ground/{id}.png"', '"/ground/{id}.png"', "not a path under the folder"),
+        ('"ground/{id}.png"', '"C:/ground/{id}.png"', "not a path under the folder"),
+        ('"ground/{id}.png"', "'ground\\{id}.png'", "not a path under the folder"),
+        ('"ground/{id}.png"', '"pictures/{id}.png"', "tasks.ground.files: 'pictures/{id}.png' are"),
+        ('type = "semseg"', 'type = "normals"', "tasks.ground: unknown key 'class_names'"),
+        (
+            '"depth", per_metre = 256',
+            '"mask"',
+            'tasks.depth.encoding: kind = "mask" does not fit a task of type "depth"; want '
+            'encoding = { kind = "depth" }',
+        ),
+        ("first = 1, ", "numbers = { rode = 1 }, ", "did you mean 'road'"),
+        (
+            "first = 1, ",
+            'numbers = { road = "a" }, ',
+            "tasks.ground.encoding.numbers.road: got 'a'",
+        ),
+        ("first = 1, ignore = [0, 9]", 'colours = { road = "red" }', "encoding: the colour 'red'"),
     ],
 )
 def test_mistakes_are_named(root, old, new, hint):
@@ -172,3 +194,156 @@ def test_labels_fit_the_image_as_it_is_seen(root, orientation):
         save(root / "ground" / "c.png", np.ones((16, 24), np.uint8))
         with pytest.raises(PammError, match="is 16x24, but its image is 24x16; .* EXIF"):
             data[0]
+
+
+IMAGE = np.full((3, 4, 3), 90, np.uint8)
+DEPTHS = '[tasks.depth]\nfiles = "depth/{id}.npy"\nencoding = { kind = "depth" }\n'
+
+
+def shared(root, names, *, head='images = "images/{id}.png"\nvalidation = 0.3\n'):
+    """A data set of images with depths, of which a share is for validation."""
+    (root / "pamm.toml").write_text(head + DEPTHS)
+    for name in names:
+        save(root / "images" / f"{name}.png", IMAGE)
+        save(root / "depth" / f"{name}.npy", np.ones((3, 4), np.float32))
+
+
+def test_a_share_for_validation(tmp_path):
+    names = [f"{i:03d}" for i in range(60)]
+    shared(tmp_path, names[:40])
+    before = {split: set(Folder(split, root=tmp_path).names) for split in ("train", "val")}
+    assert before["train"] | before["val"] == set(names[:40])
+    assert not before["train"] & before["val"]
+    assert 5 <= len(before["val"]) <= 20
+    shared(tmp_path, names)  # none moves from one to the other when images are added
+    after = {split: set(Folder(split, root=tmp_path).names) for split in ("train", "val")}
+    assert before["train"] < after["train"]
+    assert before["val"] <= after["val"]
+    assert Folder("val", root=tmp_path)[0]["id"] in names
+
+
+@pytest.mark.parametrize("share", [1e-9, 1 - 1e-9])
+def test_neither_split_of_a_share_is_empty(tmp_path, share):
+    shared(tmp_path, ["a", "b"], head=f'images = "images/{{id}}.png"\nvalidation = {share}\n')
+    assert [len(Folder(split, root=tmp_path)) for split in ("train", "val")] == [1, 1]
+    (tmp_path / "images" / "a.png").unlink()
+    with pytest.raises(PammError, match="validation takes a share of 1 images; give at least 2"):
+        Folder("train", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        'images = "images/{id}.png"\nvalidation = 0.3\n[lists]\ntrain = "all.txt"\n',
+        'images = "{split}/{id}.png"\nvalidation = 0.3\n[splits]\ntrain = "images"\n',
+    ],
+)
+def test_a_share_of_the_training_list_or_folder(tmp_path, head):
+    shared(tmp_path, [f"{i:02d}" for i in range(10)], head=head)
+    (tmp_path / "all.txt").write_text("".join(f"{i:02d}\n" for i in range(10)))
+    splits = {split: Folder(split, root=tmp_path) for split in ("train", "val")}
+    names = [data[i]["id"] for data in splits.values() for i in range(len(data))]
+    assert sorted(names) == [f"{i:02d}" for i in range(10)]
+    assert len(splits["val"]) > 0
+
+
+def test_endings_in_any_case_and_spelling(tmp_path):
+    names = ["a.jpg", "b.JPG", "c.jpeg", "d.Jpeg", "e.JPEG"]
+    (tmp_path / "pamm.toml").write_text(
+        'images = "{split}/{id}.jpg"\n[tasks.depth]\nfiles = "depth/{id}.png"\n'
+        'encoding = { kind = "depth" }\n'
+    )
+    for split in ("train", "val"):
+        for name in names:
+            save(tmp_path / split / name, IMAGE)
+    for name in ("a.png", "b.PNG", "c.Png"):
+        save(tmp_path / "depth" / name, np.ones((3, 4), np.uint8))
+    data = Folder("train", root=tmp_path)
+    assert data.names == ["a", "b", "c", "d", "e"]
+    assert [int(data[i]["targets"]["depth"].sum()) for i in range(5)] == [12, 12, 12, 0, 0]
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("double", ["a.jpg", "a.jpeg"])
+def test_two_images_with_one_id_are_refused(tmp_path, listed, double):
+    lists = '\n[lists]\ntrain = "all.txt"\n' if listed else "\n"
+    images = 'images = ["images/{id}.png", "images/{id}.jpg"]\nvalidation = 0.3'
+    shared(tmp_path, ["a", "b"], head=images + lists)
+    (tmp_path / "all.txt").write_text("a\nb\n")
+    assert len(Folder("train", root=tmp_path)) == 1
+    save(tmp_path / "images" / double, IMAGE)
+    with pytest.raises(PammError, match=f"images/{double} and images/a.png have the same id 'a'"):
+        Folder("train", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "files"),
+    [
+        ("{id}.png", "{id}_depth.png", ["a.png", "a_depth.png"]),
+        ("{id}.png", "depth/{id}.png", ["a.png", "depth/a.png"]),
+        ("{id}.*", "{id}.png", ["a.jpg", "a.png"]),
+        ("{id}/image.png", "{id}/depth.png", ["x/a/image.png", "x/a/depth.png"]),
+        ("./{id}.jpg", "{id}.PNG", ["x/y/a.jpg", "x/y/a.png"]),
+    ],
+)
+def test_a_label_is_not_an_image(tmp_path, images, labels, files):
+    (tmp_path / "pamm.toml").write_text(
+        f'images = "{images}"\nvalidation = 0.5\n[tasks.depth]\nfiles = "{labels}"\n'
+        'encoding = { kind = "depth" }\n'
+    )
+    for name in files:
+        for one in (
+            name,
+            name.replace("a", "b", 1) if "/a/" not in name else name.replace("/a", "/b"),
+        ):
+            save(tmp_path / one, IMAGE if name == files[0] else IMAGE[..., 0])
+    (tmp_path / ".hidden").mkdir()
+    save(tmp_path / ".hidden" / files[0].rpartition("/")[2], IMAGE)
+    names = [name for split in ("train", "val") for name in Folder(split, root=tmp_path).names]
+    assert len(names) == 2
+    for split in ("train", "val"):
+        assert (Folder(split, root=tmp_path)[0]["targets"]["depth"] == 90).all()
+
+
+def test_links_that_lead_in_circles_and_to_other_places(tmp_path):
+    root, other = tmp_path / "set", tmp_path / "other"
+    root.mkdir()
+    shared(root, ["x/a", "x/b"])
+    save(other / "c.png", IMAGE)
+    (root / "images" / "y").symlink_to(other)
+    (root / "images" / "x" / "round").symlink_to(root / "images")
+    names = [name for split in ("train", "val") for name in Folder(split, root=root).names]
+    assert sorted(names) == ["x/a", "x/b", "y/c"]
+
+
+def test_a_task_without_any_label_is_refused_for_training(tmp_path):
+    shared(tmp_path, ["a", "b", "c"])
+    for path in (tmp_path / "depth").iterdir():
+        path.unlink()
+    with pytest.raises(PammError, match="has a label for 'depth': no file depth/{id}.npy; put"):
+        Folder("train", root=tmp_path)
+    assert (Folder("val", root=tmp_path)[0]["targets"]["depth"] == 0).all()
+
+
+def test_a_description_with_a_byte_order_mark(root):
+    path = root / "pamm.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(Folder("train", root=root)) == 2
+
+
+def test_its_folder_is_kept_as_an_absolute_path(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    config = DataConfig(name="folder", root=root.name)
+    monkeypatch.chdir("/")
+    assert len(build_dataset(config, "val")) == 1
+
+
+def test_a_mask_for_two_classes(tmp_path):
+    shared(tmp_path, ["a", "b"])
+    with (tmp_path / "pamm.toml").open("a") as file:
+        file.write('[tasks.semseg]\nfiles = "masks/{id}.png"\nencoding = { kind = "mask" }\n')
+    for name in "ab":
+        save(tmp_path / "masks" / f"{name}.png", np.full((3, 4), 255, np.uint8))
+    data = Folder("train", root=tmp_path)
+    assert data.tasks["semseg"].channels == 2
+    assert (data[0]["targets"]["semseg"] == 1).all()

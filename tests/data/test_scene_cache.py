@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import pamm.errors
-from pamm.data.scene_cache import LABELS, SceneCache, default_root
+from pamm.data.rooms import LABELS
+from pamm.data.scene_cache import SceneCache, default_root
 from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
 

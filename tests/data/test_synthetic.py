@@ -6,7 +6,8 @@ import torch
 
 from pamm.data import Synthetic
 from pamm.data.rooms import CLASSES, render_room
-from pamm.data.synthetic import BOUNDARY_SHARE, MEAN_DEPTH, SEEDS
+from pamm.data.rooms.room import BOUNDARY_SHARE, MEAN_DEPTH
+from pamm.data.synthetic import SEEDS
 from pamm.errors import PammError
 
 

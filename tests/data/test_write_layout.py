@@ -1,13 +1,16 @@
 """The folders are read back: by readers of their own, and by the data sets of these layouts."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pamm.data import NYUD, Folder, Synthetic, write_folder_layout, write_nyud_layout
 from pamm.errors import PammError
+from pamm.tasks import Depth, Saliency, Task
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +69,6 @@ def test_only_the_tasks_that_are_there(rooms: Synthetic, tmp_path: Path) -> None
     assert {p.name for p in out.iterdir() if p.is_dir()} == {"images", "depth", "gt_sets"}
 
 
-def test_unlabelled_pixels_are_zero_in_the_segmentation() -> None:
-    import io
-
-    from pamm.data.write_layout import _segmentation
-
-    encoded = _segmentation(np.array([[0, 15, 255]]))
-    assert np.asarray(Image.open(io.BytesIO(encoded))).tolist() == [[1, 16, 0]]
-
-
 def test_foreign_folders_are_left_alone(splits, rooms: Synthetic, folder: Path, tmp_path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(PammError, match="not empty"):
@@ -103,6 +97,41 @@ def test_the_folder_data_set_reads_them_with_the_same_tasks(splits, tmp_path: Pa
         assert len(data) == len(rooms)
         for index in range(len(rooms)):
             same(data[index], rooms[index], depth=0.0006)
+
+
+class MoreTasks(Synthetic):
+    """Rooms with tasks that no layout knows by name."""
+
+    TASKS: ClassVar[dict[str, Task]] = {
+        "things": Saliency(name="things", channels=1),
+        "far": Depth(name="far", max_depth=300.0),
+    }
+
+    def load(self, index):
+        targets = {"things": torch.ones(1, 24, 32), "far": torch.full((1, 24, 32), 7.25)}
+        return {
+            "image": torch.zeros(3, 24, 32, dtype=torch.uint8),
+            "targets": {n: t.to(self.TASKS[n].target_dtype) for n, t in targets.items()},
+            "id": self.name(index),
+            "size": (24, 32),
+        }
+
+
+def test_any_task_has_a_place_in_a_folder(rooms: Synthetic, tmp_path: Path) -> None:
+    splits = {
+        split: MoreTasks(split, size=(24, 32), count=1, root=rooms.cache.root)
+        for split in ("train", "val")
+    }
+    root = write_folder_layout(splits, tmp_path / "rooms")
+    assert Folder.declared_tasks(root) == MoreTasks.TASKS
+    same(Folder("train", root=root)[0], splits["train"][0], depth=0)
+    assert write_nyud_layout(splits, tmp_path / "nyud")  # what it has no place for is left out
+
+
+def test_a_task_that_no_encoding_holds_is_refused(rooms, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("pamm.data.write_layout.kind_for", lambda task: None)
+    with pytest.raises(PammError, match="cannot hold labels of 'semseg': no kind of encoding"):
+        write_folder_layout({"train": rooms}, tmp_path / "rooms")
 
 
 def same(found, expected, *, depth: float) -> None:

@@ -160,6 +160,28 @@ def synthesize_data(arguments: Sequence[str]) -> None:
     parse(command, arguments, "pamm data synthesize")
 
 
+def convert_coco(arguments: Sequence[str]) -> None:
+    """Draw annotations in COCO's JSON as label maps: pamm data coco ROOT --train JSON IMAGES."""
+
+    def command(
+        root: Annotated[Path, tyro.conf.Positional],
+        train: tuple[str, str],
+        val: tuple[str, str] | None = None,
+    ) -> None:
+        """Make a `folder` data set of images with annotations in COCO's JSON, in its place.
+
+        Args:
+            root: The data set's folder, which gets semseg/ and a pamm.toml.
+            train: The annotation file and the folder of the training images, both in ROOT.
+            val: The same for validation; if not given, a tenth of the images is for validation.
+        """
+        from pamm.data.coco import convert_coco
+
+        print(convert_coco(root, {"train": train, **({"val": val} if val else {})}))
+
+    parse(command, arguments, "pamm data coco")
+
+
 def bench_scan(arguments: Sequence[str]) -> None:
     """The scan beside what it replaces: pamm bench scan [--growth]."""
     from pamm.bench.scan import Settings, bench_scan
@@ -238,7 +260,7 @@ def bench(arguments: Sequence[str]) -> None:
 
 
 def data(arguments: Sequence[str]) -> None:
-    """Look at, check, unpack and make data sets: pamm data preview|verify|prepare|synthesize."""
+    """Look at, check and make data sets: pamm data preview|verify|prepare|synthesize|coco."""
     dispatch(DATA_COMMANDS, arguments, "pamm data")
 
 
@@ -248,4 +270,5 @@ DATA_COMMANDS: dict[str, Command] = {
     "verify": verify_data,
     "prepare": prepare_data,
     "synthesize": synthesize_data,
+    "coco": convert_coco,
 }

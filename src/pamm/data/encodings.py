@@ -1,97 +1,43 @@
 """How labels are stored in files: class numbers, masks, depth and normals, as pictures or arrays.
 
-An encoding reads a file into the numbers of its task (`read`), says what looks wrong with them
-(`complaints`), and puts them into the shape and type of a target (`target`).
+`encoding.py` says what an encoding is, `classes.py` holds the one of class numbers and colours.
 """
 
-from abc import ABC, abstractmethod
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pamm.data.classes import Classes
+from pamm.data.encoding import Encoding
+from pamm.data.label_files import Array, form, listed, nearest, one_channel, read_array
 from pamm.errors import PammError
-from pamm.images import read_pixels
-from pamm.tasks import IGNORE, Task
+from pamm.tasks import Depth, Normals, Task
+from pamm.tasks.binary_map import BinaryMap
+from pamm.tasks.class_map import ClassMap
 
-Array = NDArray[Any]
-
-MOST_CLASSES = 1 << 16  # pictures have at most 16 bits
 FARTHEST = 100.0  # metres: half of an image beyond it, and the unit is wrong
 NO_NORMAL = 0.1  # shorter than this is the zero vector, which 8 bits can only store nearly
 UNIT_TOLERANCE = 0.1  # 8 bits change a unit vector's length by less than 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encoding(ABC):
-    """One way to store the labels of one image in one file."""
-
-    resize: bool = False
-    """Whether a map of another size shows the same view, and is resized to its image by the nearest
-    pixel. Otherwise another size is an error: the map may show a part of the image only."""
-
-    @abstractmethod
-    def read(self, path: Path) -> Array:
-        """The numbers in a file, in the units of the task: (H, W), or (H, W, 3) for vectors.
-
-        Raises:
-            PammError: the file is damaged, or holds something else.
-        """
-
-    def complaints(self, values: Array) -> list[str]:
-        """What looks wrong with what `read` gave, a phrase each; empty if all is well."""
-        return []
-
-    @abstractmethod
-    def target(self, values: Array, task: Task) -> Tensor:
-        """What `read` gave as a target (*lead, H, W) of the task.
-
-        Raises:
-            PammError: values that the task cannot have.
-        """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Classes(Encoding):
-    """A class number a pixel: grey levels or palette indices of a picture, or integers in .npy."""
-
-    first: int = 0
-    """The number that stands for class 0."""
-    ignore: tuple[int, ...] = (IGNORE,)
-    """Numbers that mean "not labelled"."""
-
-    def read(self, path: Path) -> Array:
-        values = read_array(path)
-        if values.ndim != 2 or values.dtype.kind not in "biu":
-            raise PammError(f"{str(path)!r} holds {_form(values)}, want class numbers (H, W)")
-        if values.size and max(abs(int(values.min())), int(values.max())) > MOST_CLASSES:
-            raise PammError(f"{str(path)!r} holds {values.max()}, which is no class number")
-        return values.astype(np.uint8) if values.dtype == bool else values
-
-    def target(self, values: Array, task: Task) -> Tensor:
-        # One look-up is faster than shifting and comparing 64-bit numbers.
-        known = np.arange(int(values.min(initial=0)), int(values.max(initial=0)) + 1)
-        table = known - self.first
-        foreign = ~np.isin(known, self.ignore) & ((table < 0) | (table >= task.channels))
-        table[np.isin(known, self.ignore)] = task.pad_value
-        if foreign.any():
-            wrong = np.intersect1d(known[foreign], values)
-            if wrong.size:
-                raise PammError(
-                    f"the class number {wrong[0]} is neither one of {task.name!r}, {self.first} to "
-                    f"{self.first + task.channels - 1}, nor ignored ({_listed(self.ignore)})"
-                )
-        classes = table.take(values.astype(np.intp) - known[0])
-        return torch.from_numpy(classes).to(task.target_dtype)
+LENS = 1.15  # the longer side of the image over the focal length: 60 degrees
+FACING_TOLERANCE = 0.1
+MOST_AWAY = 0.25  # of our rooms none is; with y and z exchanged a third
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mask(Encoding):
-    """Yes or no a pixel: 0 is no, and more than half of `yes` is yes."""
+    """Yes or no a pixel: 0 is no, and more than half of `yes` is yes.
+
+    For a task of two classes, no is class 0 and yes is class 1.
+    """
+
+    kind: ClassVar[str] = "mask"
+    serves: ClassVar[tuple[type[Task], ...]] = (BinaryMap,)
 
     yes: float = 255
     """The number that means yes: mostly 255 in pictures, 1 in arrays."""
@@ -100,35 +46,70 @@ class Mask(Encoding):
     soft: bool = False
     """Whether numbers between 0 and `yes` are expected, such as probabilities."""
 
+    def about_task(self) -> dict[str, Any]:
+        return {"channels": 2}
+
+    def fits(self, task: Task) -> bool:
+        return super().fits(task) or (isinstance(task, ClassMap) and task.channels == 2)
+
     def read(self, path: Path) -> Array:
-        values = read_array(path)
-        if values.ndim == 3:
-            values = values[..., 0]  # a grey picture that was saved in colour
+        advice = "save the mask in grey, the yes pixels white, without transparency"
+        values = one_channel(read_array(path), path, advice=advice)
         if values.ndim != 2 or values.dtype.kind not in "biuf":
-            raise PammError(f"{str(path)!r} holds {_form(values)}, want numbers (H, W)")
+            raise PammError(f"{str(path)!r} holds {form(values)}, want numbers (H, W)")
         if values.dtype == bool:
             return values * self.yes
         return values
 
     def complaints(self, values: Array) -> list[str]:
-        if self.soft:
+        odd = self._odd(values)
+        if self.soft or not odd.size or self._far_from_yes(values):  # `target` refuses the last
             return []
-        expected = [0, self.yes] if self.ignore is None else [0, self.yes, self.ignore]
-        odd = values[~np.isin(values, expected)]
-        if not odd.size:
-            return []
-        return [f"numbers other than {_listed(expected)}, such as {odd.flat[0]:g}"]
+        return [self._unexpected(odd)]
 
     def target(self, values: Array, task: Task) -> Tensor:
+        if self._far_from_yes(values):
+            raise PammError(
+                f"{self._unexpected(self._odd(values))}, and none near yes = {self.yes:g}; say in "
+                f"the encoding which number is yes, such as yes = {values.max():g}"
+            )
         target = torch.from_numpy(values > self.yes / 2).to(task.target_dtype)
         if self.ignore is not None:
             target[torch.from_numpy(values == self.ignore)] = int(task.pad_value)
-        return target[None]
+        return target.reshape(*task.target_lead, *values.shape)
+
+    def store(self, target: Array, task: Task, *, picture: bool) -> Array:
+        stored = np.where(target == 1, self.yes, 0)
+        if self.ignore is not None:
+            stored[target == task.pad_value] = self.ignore
+        return stored.reshape(target.shape[-2:]).astype(np.uint8 if picture else np.float32)
+
+    def _expected(self) -> list[float]:
+        return [0, self.yes] if self.ignore is None else [0, self.yes, self.ignore]
+
+    def _odd(self, values: Array) -> Array:
+        return values[~np.isin(values, self._expected())]
+
+    def _unexpected(self, odd: Array) -> str:
+        return f"numbers other than {listed(self._expected())}, such as {odd.flat[0]:g}"
+
+    def _far_from_yes(self, values: Array) -> bool:
+        """Whether what is not 0 is so small that it must mean yes by another number."""
+        if self.soft or not values.size:
+            return False
+        highest = (
+            values.max() if self.ignore is None else values[values != self.ignore].max(initial=0)
+        )
+        return bool(0 < highest < self.yes / 8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DepthMap(Encoding):
     """A depth a pixel, along the camera's axis; 0, negative or not finite means "not labelled"."""
+
+    kind: ClassVar[str] = "depth"
+    serves: ClassVar[tuple[type[Task], ...]] = (Depth,)
+    in_pictures: ClassVar[Mapping[str, Any]] = {"per_metre": 1000.0}  # millimetres, up to 65 m
 
     per_metre: float = 1.0
     """The number that stands for one metre: 1 for metres, 1000 for millimetres."""
@@ -140,7 +121,7 @@ class DepthMap(Encoding):
     def read(self, path: Path) -> Array:
         values = read_array(path)
         if values.ndim != 2 or values.dtype.kind not in "iuf":
-            raise PammError(f"{str(path)!r} holds {_form(values)}, want depths (H, W)")
+            raise PammError(f"{str(path)!r} holds {form(values)}, want depths (H, W)")
         depth: Array = values.astype(np.float32) / np.float32(self.per_metre)
         return depth
 
@@ -161,39 +142,78 @@ class DepthMap(Encoding):
         valid = np.isfinite(values) & (values > 0)
         return torch.from_numpy(np.where(valid, values, np.float32(0)))[None].to(task.target_dtype)
 
+    def store(self, target: Array, task: Task, *, picture: bool) -> Array:
+        stored = target[0].astype(np.float32) * np.float32(self.per_metre)
+        return np.rint(stored).astype(np.uint16) if picture else stored
+
 
 @dataclass(frozen=True, kw_only=True)
 class NormalMap(Encoding):
-    """A unit vector a pixel: 8-bit x, y, z as red, green, blue, (n + 1) / 2 * 255; or .npy floats.
+    """A unit vector a pixel: 8-bit red, green, blue, (n + 1) / 2 * 255; or .npy floats.
 
     The zero vector means "not labelled".
     """
 
-    signs: tuple[int, int, int] = (1, 1, 1)
-    """What the stored x, y, z are multiplied with to get +x left, +y up, +z towards the camera."""
+    kind: ClassVar[str] = "normals"
+    serves: ClassVar[tuple[type[Task], ...]] = (Normals,)
+
+    axes: str = "xyz"
+    """What the three channels hold, in their order: x to the left, y up, z towards the camera; with
+    a minus sign for the opposite direction, such as "-x-y-z" for right, down, away."""
 
     def __post_init__(self) -> None:
-        if not set(self.signs) <= {-1, 1}:
-            raise ValueError(f"signs are {self.signs}, must be 1 or -1 each")
+        if len(self._order()) != 3:
+            raise ValueError(
+                f'axes = "{self.axes}": want x, y and z once each, in the order of the channels, '
+                'with a minus sign where a channel holds the opposite, such as "xzy" or "-x-y-z"'
+            )
 
     def read(self, path: Path) -> Array:
         values = read_array(path)
         if values.ndim != 3 or values.shape[2] < 3 or values.dtype.kind not in "uf":
-            raise PammError(f"{str(path)!r} holds {_form(values)}, want vectors (H, W, 3)")
+            raise PammError(f"{str(path)!r} holds {form(values)}, want vectors (H, W, 3)")
         if values.dtype.kind == "u" and values.dtype != np.uint8:
-            raise PammError(f"{str(path)!r} holds {_form(values)}, want 8 bits or floats")
+            raise PammError(f"{str(path)!r} holds {form(values)}, want 8 bits or floats")
         # Without transparency; in planes, as targets are, which is several times as fast.
-        planes = np.ascontiguousarray(values[..., :3].transpose(2, 0, 1))
+        order = self._order()
+        planes = np.stack([values[..., order[axis][0]] for axis in "xyz"])
         floats = _FROM_8_BITS.take(planes) if planes.dtype == np.uint8 else planes
-        signed = np.multiply(floats, np.reshape(self.signs, (3, 1, 1)), dtype=np.float32)
-        return signed.transpose(1, 2, 0)
+        signs = np.reshape([order[axis][1] for axis in "xyz"], (3, 1, 1))
+        return np.multiply(floats, signs, dtype=np.float32).transpose(1, 2, 0)
 
     def complaints(self, values: Array) -> list[str]:
         length = np.linalg.norm(values, axis=2)
-        length = length[np.isfinite(length) & (length > NO_NORMAL)]
-        if not length.size or (np.abs(length - 1) < UNIT_TOLERANCE).mean() >= 0.5:
+        known = np.isfinite(length) & (length > NO_NORMAL)
+        length = length[known]
+        if not length.size:
             return []
-        return [f"vectors of length {np.median(length):.2f} (median) instead of 1"]
+        if (np.abs(length - 1) < UNIT_TOLERANCE).mean() < 0.5:
+            return [f"vectors of length {np.median(length):.2f} (median) instead of 1"]
+        away = (_towards_camera(values)[known] < -FACING_TOLERANCE).mean()
+        if away < MOST_AWAY:
+            return []
+        return [
+            f"{100 * away:.0f} % of the surfaces look away from the camera: the axes may have "
+            "another order or other signs, see `axes`"
+        ]
+
+    def store(self, target: Array, task: Task, *, picture: bool) -> Array:
+        stored = np.empty((*target.shape[1:], 3), np.float32)
+        for plane, axis in zip(target, "xyz", strict=True):
+            channel, sign = self._order()[axis]
+            stored[..., channel] = sign * plane
+        return np.rint((stored + 1) * 127.5).astype(np.uint8) if picture else stored
+
+    def _order(self) -> dict[str, tuple[int, int]]:
+        """Axis -> (its channel, its sign); empty if `axes` is none such."""
+        found = re.fullmatch(r"([+-]?)([xyz])" * 3, self.axes.replace(" ", ""))
+        if not found:
+            return {}
+        signs, axes = found.groups()[::2], found.groups()[1::2]
+        return {
+            axis: (channel, -1 if sign == "-" else 1)
+            for channel, (sign, axis) in enumerate(zip(signs, axes, strict=True))
+        }
 
     def target(self, values: Array, task: Task) -> Tensor:
         x, y, z = planes = values.transpose(2, 0, 1)
@@ -207,49 +227,59 @@ class NormalMap(Encoding):
 
 _FROM_8_BITS = (np.arange(256) * (2 / 255) - 1).astype(np.float32)
 
+
+def _towards_camera(normals: Array) -> Array:
+    """The part of normals (H, W, 3) along the ray back to the camera, for a usual lens: (H, W).
+
+    What is seen faces the camera, so it is positive wherever the axes are right.
+    """
+    height, width = normals.shape[:2]
+    left = ((width - 1) / 2 - np.arange(width)) / max(height, width) * LENS
+    up = ((height - 1) / 2 - np.arange(height)[:, None]) / max(height, width) * LENS
+    x, y, z = normals.transpose(2, 0, 1)
+    towards: Array = (z - left * x - up * y) / np.sqrt(1 + left**2 + up**2)
+    return towards
+
+
 ENCODINGS: dict[str, type[Encoding]] = {
-    "classes": Classes,
-    "mask": Mask,
-    "depth": DepthMap,
-    "normals": NormalMap,
+    kind.kind: kind for kind in (Classes, Mask, DepthMap, NormalMap)
 }
 """Those that a `pamm.toml` can name."""
 
 
-def read_array(path: Path) -> Array:
-    """The numbers in a .npy file or a picture; (H, W, 1) and (1, H, W) as (H, W).
+def kind_for(task: Task) -> str | None:
+    """The kind of encoding that holds labels of a task, if there is one."""
+    return next((name for name, kind in ENCODINGS.items() if isinstance(task, kind.serves)), None)
+
+
+def check(encoding: Encoding, task: Task) -> None:
+    """Raise unless files of this encoding can hold labels of the task.
 
     Raises:
-        PammError: the file is missing or damaged.
+        PammError: they cannot; the text says what fits.
     """
-    if path.suffix != ".npy":
-        return read_pixels(path)
-    try:
-        values: Array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise PammError(f"no file {str(path)!r}") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PammError(f"{str(path)!r} is a damaged or unusual .npy file: {reason}") from None
-    if not isinstance(values, np.ndarray):
-        raise PammError(f"{str(path)!r} holds several arrays, want one in a .npy file")
-    if values.ndim == 3 and values.shape[2] == 1:
-        return values[..., 0]
-    return values[0] if values.ndim == 3 and values.shape[0] == 1 < values.shape[2] != 3 else values
-
-
-def nearest(values: Array, size: tuple[int, int]) -> Array:
-    """A map (H, W, ...) resized to (height, width), each pixel the nearest of the old ones."""
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.intp)
-        for old, new in zip(values.shape, size, strict=False)
+    if encoding.fits(task):
+        if quarrel := encoding.quarrel(task):
+            raise PammError(quarrel)
+        return
+    fitting = kind_for(task)
+    wanted = f'want encoding = {{ kind = "{fitting}" }}' if fitting else "no kind does"
+    classes = f" of {task.channels} classes" if isinstance(task, ClassMap) else ""
+    raise PammError(
+        f'kind = "{encoding.kind}" does not fit a task of type "{task.type_name}"{classes}; '
+        f"{wanted}"
     )
-    return values[rows[:, None], columns]
 
 
-def _form(values: Array) -> str:
-    return f"{values.dtype} of shape {values.shape}"
-
-
-def _listed(numbers: Any) -> str:
-    return ", ".join(f"{number:g}" for number in numbers) or "nothing"
+__all__ = [
+    "ENCODINGS",
+    "Array",
+    "Classes",
+    "DepthMap",
+    "Encoding",
+    "Mask",
+    "NormalMap",
+    "check",
+    "kind_for",
+    "nearest",
+]

@@ -3,9 +3,9 @@
 A data set is a class with a `Layout`: where the files are, and how their labels are stored.
 """
 
-import glob
+import hashlib
 import os
-import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,8 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pamm.data import find_files
 from pamm.data.dataset import MultiTaskDataset
-from pamm.data.encodings import Array, Encoding, nearest
+from pamm.data.encodings import Array, Encoding, check, nearest
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
@@ -37,7 +38,11 @@ Patterns = Mapping[str, Encoding]
 class Layout:
     """Which files a data set has, and what is in them. Paths are relative to its folder.
 
-    In a pattern, {id} stands for the name of an image and {split} for train or val.
+    In a pattern, {id} stands for the name of an image, which may have folders in it, and {split}
+    for the folder of the split. How endings are written does not matter, see `find_files`.
+
+    Raises:
+        PammError: an encoding that does not fit its task, or labels that are the images.
     """
 
     tasks: Mapping[str, Task]
@@ -49,12 +54,27 @@ class Layout:
     """Split -> text file with an id a line. Without one: all images that match, by name."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Split -> number of images that published scores are about, where there are such scores."""
+    splits: Mapping[str, str] = field(default_factory=dict)
+    """Split -> what {split} stands for, where that is not the split's own name."""
+    validation: float = 0.0
+    """The share of the training images that are for validation instead, drawn at random; then the
+    lists and folders of both splits are the same."""
+
+    def __post_init__(self) -> None:
+        for name, task in self.tasks.items():
+            for pattern, encoding in self.labels[name].items():
+                if pattern in self.images:
+                    raise PammError(f"tasks.{name}.files: {pattern!r} are the images themselves")
+                try:
+                    check(encoding, task)
+                except PammError as error:
+                    raise PammError(f"tasks.{name}.encoding: {error}") from None
 
     def of_split(self, split: str) -> "Layout":
         """The layout with {split} filled in."""
 
         def fill(pattern: str) -> str:
-            return pattern.replace("{split}", split)
+            return pattern.replace("{split}", self.splits.get(split, split))
 
         return replace(
             self,
@@ -69,46 +89,112 @@ class Layout:
         """The ids of a split as they are listed; for a layout that `of_split` gave.
 
         Raises:
-            PammError: the list is missing, unreadable or empty; or no image matches.
+            PammError: the list is missing, unreadable or empty; no image matches; an id that is
+                several images, such as a.jpg and a.png.
         """
+        found = self.found(folder)
         if split not in self.lists:
-            if found := self.matching(folder):
-                return found
-            raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
-        path = folder / self.lists[split]
-        try:
-            names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-        except FileNotFoundError:
-            raise PammError(f"no file {str(path)!r}; want the ids of {split}, one a line") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise PammError(f"{str(path)!r} cannot be read as a list of ids: {error}") from None
-        names = [name for name in names if name]
-        if not names:
-            raise PammError(f"{str(path)!r} is empty; want the ids of {split}, one a line")
-        return names
+            names = sorted(found)
+            if not names:
+                raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
+        else:
+            names = read_ids(folder / self.lists[split], split)
+        for name in names:
+            if len(files := found.get(name, [])) > 1:
+                raise PammError(
+                    f"in {str(folder)!r}, {' and '.join(files)} have the same id {name!r}, so that "
+                    "their labels cannot be told apart; rename or delete one of them"
+                )
+        return self._share(names, split)
 
     def image(self, folder: Path, name: str) -> Path | None:
         """The image of an id, if it is there."""
-        return next((p for p in _files(folder, self.images, name) if p.exists()), None)
+        own = self._label_keys([name])
+        paths = (path for p in self.images for path in find_files.find(folder, p, name))
+        return next((folder / path for path in paths if not own & _keys(path)), None)
 
     def label(self, folder: Path, task: str, name: str) -> tuple[Path, Encoding] | None:
         """The label file of an id for a task and its encoding, if there is one."""
-        patterns = self.labels[task]
-        files = zip(_files(folder, patterns, name), patterns.values(), strict=True)
-        return next((found for found in files if found[0].exists()), None)
+        for pattern, encoding in self.labels[task].items():
+            for path in find_files.find(folder, pattern, name):
+                return folder / path, encoding
+        return None
 
     def matching(self, folder: Path) -> list[str]:
         """The ids of all images that are there, sorted."""
-        found = set()
-        for pattern in self.images:
-            start, _, end = pattern.partition("{id}")
-            whole = re.compile(re.escape(start) + "(.+)" + re.escape(end))
-            for path in folder.glob("*".join(map(glob.escape, (start, end)))):
-                hidden = path.name.startswith(".")  # half-written, or of macOS
-                match = whole.fullmatch(path.relative_to(folder).as_posix())
-                if match and not hidden:
-                    found.add(match[1])
-        return sorted(found)
+        return sorted(self.found(folder))
+
+    def found(self, folder: Path) -> dict[str, list[str]]:
+        """Id -> the images that it has, which should be one, as paths under the folder.
+
+        A label of some image is not an image, though it may match a pattern.
+
+        Raises:
+            PammError: a folder that may not be read.
+        """
+        matches = {
+            path: name
+            for pattern in self.images
+            for name, path in find_files.matching(folder, pattern)
+        }
+        labels = self._label_keys(matches.values())
+        found: dict[str, list[str]] = defaultdict(list)
+        for path, name in sorted(matches.items()):
+            if not labels & _keys(path):
+                found[name].append(path)
+        return dict(found)
+
+    def _label_keys(self, names: Iterable[str]) -> set[tuple[str, str]]:
+        patterns = [pattern for labels in self.labels.values() for pattern in labels]
+        return {
+            find_files.key(pattern.replace("{id}", name)) for name in names for pattern in patterns
+        }
+
+    def _share(self, names: list[str], split: str) -> list[str]:
+        """Those of the names that belong to the split, where validation takes a share of them.
+
+        Each name has its own random number, so that an image stays in its split whatever else is
+        added; only the lowest or highest moves where a split would be empty.
+        """
+        if not self.validation:
+            return names
+        if len(set(names)) < 2:
+            raise PammError(f"validation takes a share of {len(names)} images; give at least 2")
+        lots = {name: _lot(name) for name in names}
+        lowest, highest = min(lots, key=lots.__getitem__), max(lots, key=lots.__getitem__)
+        for_validation = {n for n, lot in lots.items() if lot < self.validation and n != highest}
+        for_validation.add(lowest)
+        return [name for name in names if (name in for_validation) == (split == "val")]
+
+
+def read_ids(path: Path, split: str) -> list[str]:
+    """The ids in a text file, one a line.
+
+    Raises:
+        PammError: it is missing, unreadable or empty.
+    """
+    try:
+        names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except FileNotFoundError:
+        raise PammError(f"no file {str(path)!r}; want the ids of {split}, one a line") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PammError(f"{str(path)!r} cannot be read as a list of ids: {error}") from None
+    names = [name for name in names if name]
+    if not names:
+        raise PammError(f"{str(path)!r} is empty; want the ids of {split}, one a line")
+    return names
+
+
+def _lot(name: str) -> float:
+    """A random number in 0..1 that belongs to a name."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _keys(path: str) -> set[tuple[str, str]]:
+    """A file as it can be named by a pattern: with its ending, or with any."""
+    start, ending = find_files.key(path)
+    return {(start, ending), (start, find_files.ANY)}
 
 
 class FileDataset(MultiTaskDataset):
@@ -152,7 +238,8 @@ class FileDataset(MultiTaskDataset):
         self.files = layout.of_split(split)
         self.names = self.files.names(self.folder, split)[:count]
         # Ids must differ over all splits, which file names in folders of their own need not.
-        self.prefix = f"{split}/" if self.files.images != layout.images else ""
+        folders = {layout.of_split(each).images for each in self.SPLITS}
+        self.prefix = f"{split}/" if len(folders) > 1 else ""
         lost = [name for name in self.names if self.files.image(self.folder, name) is None]
         if lost:
             looked = " or ".join(p.replace("{id}", lost[0]) for p in self.files.images)
@@ -161,6 +248,18 @@ class FileDataset(MultiTaskDataset):
                 f"{str(self.folder)!r}, first {looked}; see `pamm data verify {self.NAME} "
                 f"{self.folder}`"
             )
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        """Raise if training would have nothing to learn a task from."""
+        for task in self.tasks if self.split == "train" else ():
+            if not any(self.files.label(self.folder, task, name) for name in self.names):
+                looked = " or ".join(self.files.labels[task])
+                raise PammError(
+                    f"not one of the {len(self.names)} train images in {str(self.folder)!r} has a "
+                    f"label for {task!r}: no file {looked}; put the files in place, or leave the "
+                    "task out: --tasks with the others"
+                )
 
     @classmethod
     def layout(cls, folder: Path) -> Layout:
@@ -281,7 +380,3 @@ def fit(values: Array, size: tuple[int, int], encoding: Encoding, path: Path) ->
         f"{str(path)!r} is {values.shape[0]}x{values.shape[1]}, but its image is "
         f"{size[0]}x{size[1]}; {advice}"
     )
-
-
-def _files(folder: Path, patterns: Iterable[str], name: str) -> Iterable[Path]:
-    return (folder / pattern.replace("{id}", name) for pattern in patterns)

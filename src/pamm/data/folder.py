@@ -3,9 +3,9 @@
 ```toml
 images = "images/{id}.jpg"            # or a list of patterns: the first file that exists counts
 
-[lists]                               # text files with an id a line; not needed where the
-train = "train.txt"                   # pattern of the images has {split}
-val = "val.txt"
+[lists]                               # text files with an id a line
+train = "train.txt"                   # or instead: [splits], what {split} stands for in the paths;
+val = "val.txt"                       # or: validation = 0.1, a share drawn at random
 
 [tasks.semseg]                        # the name of the task; type = "..." if that is another
 files = "classes/{id}.png"
@@ -16,6 +16,7 @@ class_names = ["road", "sky"]         # and any field of the task
 
 import dataclasses
 import os
+import posixpath
 import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,7 +29,8 @@ from pamm.tasks import TASK_TYPES, Task
 
 DESCRIPTION = "pamm.toml"
 
-_KEYS = ("images", "lists", "tasks")
+_CLASSES = {"channels", "class_names"}
+_KEYS = ("images", "lists", "splits", "validation", "tasks")
 
 
 class Folder(FileDataset):
@@ -58,7 +60,7 @@ def read_description(path: Path) -> Layout:
         PammError: it cannot be read, or holds anything that does not fit exactly.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PammError(f"{str(path)!r} cannot be read as TOML: {error}") from None
     try:
@@ -72,14 +74,19 @@ def _layout(values: dict[str, Any]) -> Layout:
         if key not in _KEYS:
             raise PammError(unknown("key", key, _KEYS))
     images = _patterns(values.get("images"), "images")
-    lists = from_json(dict[str, str], values.get("lists", {}), where="lists")
-    for split in lists:
-        if split not in Folder.SPLITS:
-            raise PammError(f"lists: {unknown('split', split, Folder.SPLITS)}")
-    if len(lists) < len(Folder.SPLITS) and not all("{split}" in p for p in images):
+    lists, splits = (_of_splits(values.get(key, {}), key) for key in ("lists", "splits"))
+    if splits and not all("{split}" in pattern for pattern in images):
+        raise PammError("[splits] says what {split} stands for, but `images` has no {split}")
+    validation = values.get("validation", 0.0)
+    if "validation" in values:
+        _check_validation(validation, images, lists=lists, splits=splits)
+        lists = dict.fromkeys(Folder.SPLITS, lists["train"]) if lists else {}
+        splits = dict.fromkeys(Folder.SPLITS, splits.get("train", "train"))
+    elif len(lists) < len(Folder.SPLITS) and not all("{split}" in p for p in images):
         raise PammError(
-            f"which images are for training and which for validation? Give files of ids, [lists] "
-            f"with {' and '.join(Folder.SPLITS)}, or folders: {{split}} in `images`"
+            "which images are for training and which for validation? Give files of ids, [lists] "
+            f"with {' and '.join(Folder.SPLITS)}; or folders, {{split}} in `images`; or "
+            "validation = 0.1 for a tenth of the images, drawn at random"
         )
     tables = values.get("tasks")
     if not isinstance(tables, dict) or not tables:
@@ -87,7 +94,36 @@ def _layout(values: dict[str, Any]) -> Layout:
     tasks, labels = {}, {}
     for name, table in tables.items():
         tasks[name], labels[name] = _task(name, table)
-    return Layout(tasks=tasks, images=images, labels=labels, lists=lists)
+    return Layout(
+        tasks=tasks,
+        images=images,
+        labels=labels,
+        lists=lists,
+        splits=splits,
+        validation=float(validation),
+    )
+
+
+def _of_splits(value: Any, where: str) -> dict[str, str]:
+    """The table [lists] or [splits]."""
+    table = from_json(dict[str, str], value, where=where)
+    for split in table:
+        if split not in Folder.SPLITS:
+            raise PammError(f"{where}: {unknown('split', split, Folder.SPLITS)}")
+    return table
+
+
+def _check_validation(
+    share: Any, images: tuple[str, ...], *, lists: dict[str, str], splits: dict[str, str]
+) -> None:
+    if type(share) not in (int, float) or not 0 < share < 1:
+        raise PammError(f"validation: got {share!r}, want a share of the images, such as 0.1")
+    for table, where in ((lists, "lists"), (splits, "splits")):
+        if "val" in table:
+            raise PammError(
+                f"both validation = {share} and {where}.val say which images are for validation; "
+                "leave one out"
+            )
 
 
 def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
@@ -100,11 +136,13 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
     kind = fields.pop("type", name)
     if kind not in TASK_TYPES:
         raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
-    known = [field.name for field in dataclasses.fields(TASK_TYPES[kind]) if field.name != "name"]
+    known = {f.name: f for f in dataclasses.fields(TASK_TYPES[kind]) if f.name != "name"}
     for key in fields:
         if key not in known:
-            known = ["files", "encoding", "type", *known]
-            raise PammError(f"{where}: {unknown('key', key, known)}")
+            names = ["files", "encoding", "type", *known]
+            raise PammError(f"{where}: {unknown('key', key, names)}")
+    if known["channels"].default is dataclasses.MISSING and not fields.keys() & _CLASSES:
+        fields |= {key: v for key, v in encoding.about_task().items() if key in known}
     if "class_names" in fields and isinstance(fields["class_names"], list):
         fields.setdefault("channels", len(fields["class_names"]))
     task = _made(TASK_TYPES[kind], {**fields, "name": name}, where)
@@ -144,6 +182,11 @@ def _patterns(value: Any, where: str) -> tuple[str, ...]:
             raise PammError(
                 f"{where}: {pattern!r} has a placeholder other than {{id}} and {{split}}"
             )
+        if pattern.startswith(("/", "~")) or "\\" in pattern or pattern[1:2] == ":":
+            raise PammError(
+                f"{where}: {pattern!r} is not a path under the folder of the {DESCRIPTION}; want "
+                'one such as "images/{id}.jpg"'
+            )
     if not patterns:
         raise PammError(f'{where}: missing; give a path such as "images/{{id}}.jpg"')
-    return patterns
+    return tuple(map(posixpath.normpath, patterns))

@@ -9,6 +9,7 @@ loading processes, sees what the unbroken run would have seen; and the same B on
 training processes sees the same images in the same steps.
 """
 
+import os
 import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ class DataConfig:
     """Of the data set, a key of `DATASETS`."""
     root: str | None = None
     """Folder of the data set, or one that holds it (synthetic: of the cache). None = PAMM_DATA
-    (synthetic: PAMM_CACHE, else the user's cache)."""
+    (synthetic: PAMM_CACHE, else the user's cache). Kept as an absolute path, so that what reads the
+    config later finds it from any folder."""
     size: tuple[int, int] = (128, 160)
     """Height and width of the training crops; synthetic scenes are rendered at it."""
     train_count: int | None = None
@@ -62,6 +64,8 @@ class DataConfig:
     """Probability of each step of the photometric distortion in training; 0 = none."""
 
     def __post_init__(self) -> None:
+        if self.root is not None:
+            object.__setattr__(self, "root", os.path.abspath(os.path.expanduser(self.root)))
         for name in ("flip", "photometric"):
             if not 0 <= getattr(self, name) <= 1:
                 raise PammError(f"{name}: got {getattr(self, name)}, want a probability, 0 to 1")

@@ -30,14 +30,14 @@ CLASSES = (
 )  # fmt: skip
 """The 40 classes of Gupta et al. 2013, in their order."""
 
-NORMAL_SIGNS = (1, 1, 1)
-"""From the stored axes to ours. The stored ones are taken as +x left, +y up, +z towards the camera:
-y and z are well supported by published facts, x is inferred."""
+NORMAL_AXES = "xyz"
+"""What the channels of the normals are taken as: +x left, +y up, +z towards the camera; y and z are
+well supported by published facts, x is inferred."""
 
 FRAMED = (480, 640)
 """Height and width of the uncropped images, which have a white frame."""
 
-_normals = NormalMap(signs=NORMAL_SIGNS)
+_normals = NormalMap(axes=NORMAL_AXES)
 
 
 class NYUD(FileDataset):

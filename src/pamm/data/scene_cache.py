@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pamm.data.rooms import VERSION, render_room
+from pamm.data.rooms import LABELS, VERSION, render_room
 from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
 from pamm.files import replacing
@@ -27,7 +27,6 @@ from pamm.progress import progress
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # of the files; goes up when the arrays or their axes change
-LABELS = ("depth", "normals", "semseg", "human_parts", "saliency", "boundary")
 SCENES_PER_PROCESS = 16  # fewer are rendered sooner than a process starts
 FORGOTTEN_SECONDS = 3600  # a temporary file this old belongs to a process that was killed
 COMPRESSION = 1  # deflate level: reads as fast as any, writes fastest; a third of the raw size
@@ -86,9 +85,10 @@ class SceneCache:
         """All arrays of scene `index`, channels first, from the generator."""
         room = render_room(self.seed, index, self.height, self.width)
         scene = {name: getattr(room, name) for name in ("image", *LABELS)}
-        for name in ("image", "normals"):
-            scene[name] = np.ascontiguousarray(scene[name].transpose(2, 0, 1))
-        return scene
+        return {
+            name: np.ascontiguousarray(array.transpose(2, 0, 1)) if array.ndim == 3 else array
+            for name, array in scene.items()
+        }
 
     def write(self, index: int, scene: dict[str, np.ndarray]) -> None:
         """Put a scene in place in one step.

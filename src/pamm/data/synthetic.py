@@ -12,22 +12,18 @@ import torch
 from torch import Tensor
 
 from pamm.data.dataset import MultiTaskDataset
-from pamm.data.rooms import CLASSES
+from pamm.data.rooms import LABELS
 from pamm.data.sample import Sample
 from pamm.data.scene_cache import SceneCache
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
-from pamm.tasks import Boundary, Depth, HumanParts, Normals, Saliency, Semseg, Task
+from pamm.tasks import Task
 
 SEEDS = {"train": 1, "val": 2}
 """Seed of the room generator for each split: they never share one, so no room is in both."""
 COUNTS = {"train": 600, "val": 150}
 SIZE = (128, 160)
 SMALLEST = 16  # pixels: below this a room is not recognisable, nor drawable
-
-# Measured over scenes 0..99 of the train split at 128x160; a test keeps them true.
-MEAN_DEPTH = 3.31
-BOUNDARY_SHARE = 0.06
 
 
 class Synthetic(MultiTaskDataset):
@@ -50,15 +46,7 @@ class Synthetic(MultiTaskDataset):
             cannot be written to.
     """
 
-    TASKS: ClassVar[dict[str, Task]] = {
-        "semseg": Semseg(channels=len(CLASSES), class_names=CLASSES),
-        "human_parts": HumanParts(),
-        "saliency": Saliency(),
-        "normals": Normals(),
-        # boundary and other pixels weigh the same in sum
-        "boundary": Boundary(positive_weight=round(1 - BOUNDARY_SHARE, 2), max_dist=0.011),
-        "depth": Depth(mean_depth=MEAN_DEPTH),
-    }
+    TASKS: ClassVar[dict[str, Task]] = {name: label.task for name, label in LABELS.items()}
 
     def __init__(
         self,

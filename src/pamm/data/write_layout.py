@@ -17,12 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pamm.data.encodings import ENCODINGS, Encoding, kind_for
 from pamm.data.folder import DESCRIPTION
+from pamm.data.nyud import NYUD
 from pamm.data.synthetic import Synthetic
 from pamm.errors import PammError
 from pamm.files import replacing, write_text
 from pamm.progress import progress
-from pamm.tasks import IGNORE, Task
+from pamm.tasks import Task
 
 MARK = "written-by-pamm.json"  # says which rooms a folder holds
 
@@ -39,85 +41,37 @@ def _npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _segmentation(classes: np.ndarray) -> bytes:
-    return _png(np.where(classes == IGNORE, 0, classes + 1).astype(np.uint8))
-
-
-def _normals(normals: np.ndarray) -> bytes:
-    return _png(np.rint((normals.transpose(1, 2, 0) + 1) * 127.5).astype(np.uint8))
-
-
-def _depth(depth: np.ndarray) -> bytes:
-    return _npy(depth[0].astype(np.float32))
-
-
-def _edge(boundary: np.ndarray) -> bytes:
-    return _png(np.where(boundary[0] == 1, 255, 0).astype(np.uint8))
-
-
-def _classes(classes: np.ndarray) -> bytes:
-    return _png(classes.astype(np.uint8))
-
-
-def _millimetres(depth: np.ndarray) -> bytes:
-    return _png(np.rint(depth[0] * 1000).astype(np.uint16))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """How the labels of one task are written."""
-
-    path: str
-    """With {id} in it."""
-    encode: Callable[[np.ndarray], bytes]
-    """From a target as an array."""
-    encoding: str = ""
-    """What a pamm.toml says of it."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
     """One way to arrange a data set."""
 
     title: str
-    files: Mapping[str, _File]
-    """Of each task; others are left out."""
+    labels: Callable[[Task], tuple[str, Encoding] | None]
+    """Where the labels of a task are, with {id} in the path, and how they are stored; None: it has
+    no place for them."""
     lists: str
     """Path of the list of ids, with {split} in it."""
     described: bool
     """Whether it gets a pamm.toml."""
 
 
-_NYUD = _Kind(
-    title="NYUD layout",
-    files={
-        "semseg": _File(path="segmentation/{id}.png", encode=_segmentation),
-        "depth": _File(path="depth/{id}.npy", encode=_depth),
-        "normals": _File(path="normals/{id}.png", encode=_normals),
-        "boundary": _File(path="edge/{id}.png", encode=_edge),
-    },
-    lists="gt_sets/{split}.txt",
-    described=False,
-)
-_FOLDER = _Kind(
-    title="folder data set",
-    files={
-        "semseg": _File(path="semseg/{id}.png", encode=_classes, encoding='kind = "classes"'),
-        "human_parts": _File(
-            path="human_parts/{id}.png", encode=_classes, encoding='kind = "classes"'
-        ),
-        "saliency": _File(path="saliency/{id}.png", encode=_edge, encoding='kind = "mask"'),
-        "normals": _File(path="normals/{id}.png", encode=_normals, encoding='kind = "normals"'),
-        "boundary": _File(path="boundary/{id}.png", encode=_edge, encoding='kind = "mask"'),
-        "depth": _File(
-            path="depth/{id}.png",
-            encode=_millimetres,
-            encoding='kind = "depth", per_metre = 1000',
-        ),
-    },
-    lists="{split}.txt",
-    described=True,
-)
+def _in_nyud(task: Task) -> tuple[str, Encoding] | None:
+    return next(iter(NYUD.LAYOUT.labels.get(task.name, {}).items()), None)
+
+
+def _in_folder(task: Task) -> tuple[str, Encoding]:
+    kind = kind_for(task)
+    if kind is None:
+        raise PammError(
+            f"a folder data set cannot hold labels of {task.name!r}: no kind of encoding fits a "
+            f"task of type {task.type_name!r}"
+        )
+    encoding = ENCODINGS[kind](**ENCODINGS[kind].in_pictures)
+    return f"{task.name}/{{id}}.png", encoding
+
+
+_NYUD = _Kind(title="NYUD layout", labels=_in_nyud, lists="gt_sets/{split}.txt", described=False)
+_FOLDER = _Kind(title="folder data set", labels=_in_folder, lists="{split}.txt", described=True)
 
 
 def write_nyud_layout(
@@ -146,7 +100,7 @@ def write_folder_layout(
 ) -> Path:
     """Write data sets as a `folder` data set with a `pamm.toml`, see `pamm.data.folder`.
 
-    All six tasks have a place in it; depth is stored in whole millimetres, normals in 8 bits.
+    All tasks have a place in it; depth is stored in whole millimetres, normals in 8 bits.
     Arguments, result and errors as of `write_nyud_layout`.
     """
     return _write(_FOLDER, splits, Path(out_dir), threads)
@@ -182,14 +136,17 @@ def describe(tasks: Mapping[str, Task], splits: Mapping[str, Synthetic]) -> str:
     lines = ['images = "images/{id}.png"', "", "[lists]"]
     lines += [f'{split} = "{_FOLDER.lists.replace("{split}", split)}"' for split in splits]
     for name, task in tasks.items():
-        file = _FOLDER.files[name]
-        lines += ["", f"[tasks.{name}]", f'files = "{file.path}"']
-        lines += [f"encoding = {{ {file.encoding} }}"]
+        path, encoding = _in_folder(task)
+        stored = [f'kind = "{encoding.kind}"']
+        stored += [f"{key} = {value:g}" for key, value in encoding.in_pictures.items()]
+        lines += ["", f"[tasks.{name}]", f'files = "{path}"']
+        lines += [] if name == task.type_name else [f'type = "{task.type_name}"']
+        lines += [f"encoding = {{ {', '.join(stored)} }}"]
         values = task.to_dict()
         for field in dataclasses.fields(task):
             derived = field.name == "channels" and values.get("class_names")
             if getattr(task, field.name) != field.default and not derived and field.name != "name":
-                lines += [f"{field.name} = {json.dumps(values[field.name])}"]  # is TOML, too
+                lines += [f"{field.name} = {json.dumps(values[field.name], ensure_ascii=False)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -213,17 +170,18 @@ def _claim(out: Path, mark: str, title: str) -> None:
 def _write_scene(data: Synthetic, kind: _Kind, out: Path, index: int) -> str:
     name = data.name(index)
     image = out / "images" / f"{name}.png"
-    files = {
-        out / file.path.replace("{id}", name): (task, file.encode)
-        for task, file in kind.files.items()
-        if task in data.tasks
-    }
+    files = {}
+    for task in data.tasks.values():
+        if place := kind.labels(task):
+            files[out / place[0].replace("{id}", name)] = (task, place[1])
     if image.exists() and all(path.exists() for path in files):
         return name
     sample = data.load(index)
     _put(image, _png(sample["image"].permute(1, 2, 0).contiguous().numpy()))
-    for path, (task, encode) in files.items():
-        _put(path, encode(sample["targets"][task].numpy()))
+    for path, (task, encoding) in files.items():
+        picture = path.suffix == ".png"
+        stored = encoding.store(sample["targets"][task.name].numpy(), task, picture=picture)
+        _put(path, _png(stored) if picture else _npy(stored))
     return name
 
 
