@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,6 +19,7 @@ from pamm.model.experts import ParameterExperts, Router
 from pamm.model.pame import PAME
 from pamm.model.stage_fusion import StageFusion
 from pamm.model.task_conv import TaskConv
+from pamm.terminal import console
 
 #: Kind of module -> the part its own parameters and operations count as; the innermost counts.
 PARTS: dict[type[nn.Module], str] = {
@@ -152,8 +152,9 @@ def record_shapes(model: PAMM, shapes: list[tuple[str, tuple[int, ...]]]) -> Ite
 def print_description(config: ModelConfig, size: tuple[int, int]) -> None:
     """`describe` as two tables."""
     found = describe(config, size)
-    console = Console()
-    table = Table(title=f"{config.backbone}, {len(config.tasks)} tasks, {size[0]}x{size[1]}")
+    terminal = console()
+    terminal.print(f"{config.backbone}, {len(config.tasks)} tasks, {size[0]}x{size[1]}")
+    table = Table()
     table.add_column("part")
     table.add_column("parameters", justify="right")
     table.add_column("GFLOPs", justify="right")
@@ -166,10 +167,11 @@ def print_description(config: ModelConfig, size: tuple[int, int]) -> None:
     table.add_section()
     total_flops = sum(found.flops.values()) / 1e9
     table.add_row("total", f"{sum(found.parameters.values()):,}", f"{total_flops:.3f}")
-    console.print(table)
-    table = Table(title="shapes (batch, channels, height, width)")
+    terminal.print(table)
+    terminal.print("shapes (batch, channels, height, width)")
+    table = Table()
     table.add_column("after")
     table.add_column("shape", justify="right")
     for label, shape in found.shapes:
         table.add_row(label, " x ".join(map(str, shape)))
-    console.print(table)
+    terminal.print(table)

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from pamm.terminal import console
 
 
 def print_scores(report: Mapping[str, Any]) -> None:
     """The report of `pamm.evaluate.evaluate_run` as a table: the main score of each task."""
     trivial: Mapping[str, Mapping[str, float]] = report.get("trivial", {})
     data = report["data"]
-    images = f"{data['images']} images of {data['name']} {data['split']}"
-    table = Table(title=f"{report['model']}, {images}")
+    table = Table()
     for heading in ("task", "score", "better"):
         table.add_column(heading)
     table.add_column("model", justify="right")
@@ -32,10 +32,11 @@ def print_scores(report: Mapping[str, Any]) -> None:
             constant = number(trivial[name][score])
             row += [f"{constant:.3f}", f"{value / constant:.2f}" if constant else "-"]
         table.add_row(*row)
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(f"{report['model']}\n{data['images']} images of {data['name']} {data['split']}")
+    terminal.print(table)
     for line in protocol_lines(report):
-        console.print(f"- {line}", markup=False, highlight=False)
+        terminal.print(f"- {line}")
 
 
 def protocol_lines(report: Mapping[str, Any]) -> list[str]:

@@ -1,3 +1,4 @@
+import tempfile
 from itertools import islice
 
 import pytest
@@ -86,6 +87,20 @@ def test_batches_are_the_same_for_any_number_of_workers_and_any_start(augmented)
             assert same(batch, plain[step])
     assert plain[0]["image"].shape == (3, 3, 24, 32)
     assert not same(plain[0], plain[1])
+
+
+def test_workers_hand_over_batches_in_a_temporary_folder_of_a_long_name(
+    augmented, tmp_path, monkeypatch
+) -> None:
+    folder = tmp_path / ("x" * 150)  # the path of a socket may have about 100 characters
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    keys = {"batch_size": 2, "seed": 0}
+    loader = training_batches(augmented, workers=1, **keys)
+    loader.timeout = 60
+    batch = next(iter(loader))
+    assert same(batch, next(iter(training_batches(augmented, **keys))))
+    assert tempfile.gettempdir() == str(folder)
 
 
 def test_loading_does_not_advance_the_global_generator(augmented) -> None:

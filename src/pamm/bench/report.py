@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table as RichTable
 
 import pamm
 from pamm import doctor, native
 from pamm.bench.timing import Result
 from pamm.files import write_text
+from pamm.terminal import console
 
 PACKAGES = {"pamm": "pamm-vision", "timm": "timm", "triton": "triton", "mambapy": "mambapy"}
 """What the document names the versions of, and their distributions."""
@@ -33,11 +33,9 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def to_rich(self) -> RichTable:
-        table = RichTable(
-            title=self.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False
-        )
+        table = RichTable(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         for i, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if i else "left", no_wrap=True)
+            table.add_column(column, justify="right" if i else "left")
         for row in self.rows:
             table.add_row(*row)
         return table
@@ -85,11 +83,12 @@ def _version(package: str) -> str:
 
 def show(tables: Iterable[Table], notes: Iterable[str]) -> None:
     """Print to the terminal."""
-    console = Console()
+    terminal = console()
     for table in tables:
-        console.print(table.to_rich())
+        terminal.print(table.title)
+        terminal.print(table.to_rich())
     for note in notes:
-        console.print(f"- {note}", markup=False, highlight=False)
+        terminal.print(f"- {note}")
 
 
 def write_report(

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from pamm.compare.reports import Column
 from pamm.files import write_text
 from pamm.published import DECIMALS, published
 from pamm.strict_json import to_json
+from pamm.terminal import console
 
 BEST, SECOND = "best", "second"
 DAGGER = " †"
@@ -25,12 +25,10 @@ DAGGER = " †"
 def print_comparison(comparison: Comparison) -> None:
     """The table and its notes on the terminal; best in bold, second best underlined."""
     styles = {BEST: "bold", SECOND: "underline", "": ""}
-    table = Table(
-        title=comparison.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False
-    )
-    table.add_column("model", overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("model")
     for heading in headings(comparison):
-        table.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
+        table.add_column(heading.replace(" ", "\n", 1), justify="right")
     lines = zip(comparison.lines, cells_of(comparison), strict=True)
     for source, group in groupby(lines, key=lambda pair: pair[0].source):
         if source != "run":
@@ -39,10 +37,11 @@ def print_comparison(comparison: Comparison) -> None:
         for line, cells in group:
             name = line.label + (DAGGER if line.marked else "")
             table.add_row(name, *(Text(text, styles[rank]) for text, rank in cells))
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(comparison.title)
+    terminal.print(table)
     for note in comparison.notes:
-        console.print(f"- {note}", markup=False, highlight=False)
+        terminal.print(f"- {note}")
 
 
 def write_comparison(comparison: Comparison, out: Path, *, plot: Path | None) -> None:

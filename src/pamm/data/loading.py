@@ -11,6 +11,7 @@ training processes sees the same images in the same steps.
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -301,6 +302,18 @@ def _loader(
 def _outlive_the_signal(_worker: int) -> None:
     """Leave SIGTERM to the process that trains: it may still want the batch of its last step."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _shorten_temporary_folder()
+
+
+def _shorten_temporary_folder() -> None:
+    """Use another temporary folder in this process where the paths of sockets in it are too long.
+
+    Batches are handed over through sockets there. A socket's path has 103 characters at most, of
+    which the names below the folder take some 35; with a longer one no batch ever arrives.
+    """
+    if len(os.fsencode(tempfile.gettempdir())) > 103 - 40:
+        short = (folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK))
+        tempfile.tempdir = next(short, tempfile.tempdir)
 
 
 def _check_rank(rank: int, world: int) -> None:
