@@ -43,9 +43,57 @@ def test_consecutive_positions_of_a_full_curve_are_neighbours(kind, side):
     assert ((rows.diff(dim=1).abs() + columns.diff(dim=1).abs()) == 1).all()
 
 
-@pytest.mark.parametrize("side", [2, 4, 8, 16])
-def test_the_hilbert_curve_starts_along_the_first_row(side):
-    assert make_orders("hilbert", side, side)[0, :2].tolist() == [0, 1]
+HILBERT = {  # (h, w): the first visits at 0 and at 90 degrees; curves of odd and of even powers
+    (7, 3): (
+        [0, 3, 4, 1, 2, 5, 8, 11, 10, 7, 6, 9],
+        [19, 18, 15, 12, 13, 16, 17, 14, 20, 2, 5, 11],
+    ),
+    (5, 8): ([0, 8, 9, 1, 2, 3, 11, 10, 18, 19], [32, 33, 34, 35, 39, 38, 37, 36, 28]),
+    (32, 32): ([0, 32, 33, 1, 2, 3, 35, 34], [992, 993, 961, 960, 928, 896, 897, 929]),
+}
+
+
+@pytest.mark.parametrize("size", HILBERT)
+def test_known_hilbert_orders(size):
+    for order, known in zip(make_orders("hilbert", *size)[:2].tolist(), HILBERT[size], strict=True):
+        assert order[: len(known)] == known
+
+
+def drawn_hilbert(power: int) -> list[tuple[int, int]]:
+    """(row, column) of the cells of a 2^p x 2^p curve in its order, drawn by turtle.
+
+    The curve's grammar: F goes on by a cell, + and - turn by a quarter, A and B are the curve and
+    its mirror image. The turtle starts in the corner and looks along the first row.
+    """
+    rules = {"A": "+BF-AFA-FB+", "B": "-AF+BFB+FA-"}
+    path = "A"
+    for _ in range(power):
+        path = "".join(rules.get(letter, letter) for letter in path)
+    cell, ahead = (0, 0), (0, 1)
+    cells = [cell]
+    for letter in path:
+        if letter == "F":
+            cell = (cell[0] + ahead[0], cell[1] + ahead[1])
+            cells.append(cell)
+        elif letter == "+":
+            ahead = (ahead[1], -ahead[0])
+        elif letter == "-":
+            ahead = (-ahead[1], ahead[0])
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("h", "w"),
+    [(1, 1), (2, 2), (1, 2), (4, 4), (7, 3), (5, 8), (8, 8), (9, 16), (32, 32), (28, 36), (65, 3)],
+)
+def test_hilbert_orders_are_those_of_the_drawn_curve(h, w):
+    """Also that it starts down the first column for odd powers: one grammar gives both."""
+    power = (max(h, w) - 1).bit_length()
+    last = 2**power - 1
+    cells = drawn_hilbert(power)
+    for order in make_orders("hilbert", h, w).tolist():
+        assert order == [row * w + column for row, column in cells if row < h and column < w]
+        cells = [(last - column, row) for row, column in cells]  # turned counter-clockwise
 
 
 @given(kind=st.sampled_from(sorted(ORDERS)), side=st.integers(1, 12))

@@ -92,7 +92,11 @@ def _covering_power_of_two(h: int, w: int) -> int:
 
 
 def _hilbert_ranks(side: int) -> np.ndarray:
-    """Rank of every cell of a side x side Hilbert curve that starts along the first row."""
+    """Rank of every cell of a side x side Hilbert curve, side = 2^p.
+
+    It starts along the first row for even p and down the first column for odd p, as the published
+    code has it.
+    """
     ranks = np.zeros((1, 1), np.int64)
     while len(ranks) < side:
         # From top left to top right: down the left half, the quarters turned so the ends meet.
@@ -100,5 +104,4 @@ def _hilbert_ranks(side: int) -> np.ndarray:
         ranks = np.block(
             [[ranks.T, ranks[::-1, ::-1].T + 3 * n], [ranks + n, ranks + 2 * n]],
         )
-    starts_down = side > 1 and ranks[0, 1] != 1  # true of every other size
-    return ranks.T if starts_down else ranks
+    return ranks
