@@ -3,13 +3,15 @@
 from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pamm.errors import PammError
+from pamm.ranges import Range
 from pamm.tasks.base import (
     IGNORE,
     Array,
@@ -41,8 +43,8 @@ class ClassMap(Task, ABC):
     target_dtype: ClassVar[torch.dtype] = torch.int64
 
     class_names: tuple[str, ...] = ()
-    """One name a class, in order, or none at all. A class named "background" is drawn dark."""
-    ignore_index: int = IGNORE
+    """One name a class, in order, or none at all: any printable text. A class named "background" is drawn dark."""
+    ignore_index: Annotated[int, Range(-(2**31), 2**31 - 1)] = IGNORE
     protocol: Protocol = "official"
     """Of the main score: the mean over all classes, one never seen counting 0 (official), or over
     the classes that the labels or the predictions show (plain)."""
@@ -54,6 +56,12 @@ class ClassMap(Task, ABC):
                 f"task {self.name!r}: {len(self.class_names)} class names for {self.channels} "
                 "channels; give one name a channel, or ()"
             )
+        for class_name in self.class_names:
+            if not isinstance(class_name, str) or not class_name.isprintable():
+                raise PammError(
+                    f"task {self.name!r}: class name {ascii(class_name)}: want text in one line "
+                    "that can be printed"
+                )
         if 0 <= self.ignore_index < self.channels:
             raise ValueError(
                 f"task {self.name!r}: ignore_index {self.ignore_index} is also one of the "
