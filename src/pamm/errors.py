@@ -56,21 +56,19 @@ def check_name(what: str, name: object) -> None:
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 LONGEST_NAME = 100
 
-#: Names with a meaning of their own: of the picture of all predictions, of the sum of all losses,
-#: and of what a ModuleDict of PyTorch has already. The last are written out, so that a file means
-#: the same to every version of PyTorch, and PyTorch is not loaded to read a name.
-TAKEN = frozenset(
-    """
-    overview total
-    T_destination add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda
-    double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
-    get_submodule half ipu items keys load_state_dict modules mtia named_buffers named_children
-    named_modules named_parameters parameters pop register_backward_hook register_buffer
-    register_forward_hook register_forward_pre_hook register_full_backward_hook
-    register_full_backward_pre_hook register_load_state_dict_post_hook
-    register_load_state_dict_pre_hook register_module register_parameter
-    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state
-    set_submodule share_memory state_dict to to_empty train training type update values xpu
-    zero_grad
-    """.split()
+#: What a ModuleDict of PyTorch has already, so that no task can have this name. Written out, so
+#: that a file means the same to every version of PyTorch, and none is loaded to read a name.
+_OF_MODULES = (
+    "T_destination add_module apply bfloat16 buffers call_super_init children clear compile cpu "
+    "cuda double dump_patches eval extra_repr float forward get_buffer get_extra_state "
+    "get_parameter get_submodule half ipu items keys load_state_dict modules mtia named_buffers "
+    "named_children named_modules named_parameters parameters pop register_backward_hook "
+    "register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook "
+    "register_full_backward_pre_hook register_load_state_dict_post_hook "
+    "register_load_state_dict_pre_hook register_module register_parameter "
+    "register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state "
+    "set_submodule share_memory state_dict to to_empty train training type update values xpu "
+    "zero_grad"
 )
+TAKEN = frozenset(["overview", "total", *_OF_MODULES.split()])
+"""Names with a meaning of their own: of the picture of all predictions, of the sum of losses."""

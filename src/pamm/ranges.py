@@ -93,7 +93,8 @@ def check_fields(value: Any, before: str = "") -> None:
             of its Literal.
     """
     values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    check_values(declarations(type(value)), values, lambda name: before + name)
+    kind: Any = type(value)
+    check_values(declarations(kind), values, lambda name: before + name)
 
 
 def check_values(

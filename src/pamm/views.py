@@ -1,5 +1,6 @@
 """Test-time augmentation: one image seen at several sizes and mirrored, and the mean of it all."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -43,7 +43,8 @@ class ClassMap(Task, ABC):
     target_dtype: ClassVar[torch.dtype] = torch.int64
 
     class_names: tuple[str, ...] = ()
-    """One name a class, in order, or none at all: any printable text. A class named "background" is drawn dark."""
+    """One name a class, in order, or none at all: any printable text. A class named "background" is
+    drawn dark."""
     ignore_index: Annotated[int, Range(-(2**31), 2**31 - 1)] = IGNORE
     protocol: Protocol = "official"
     """Of the main score: the mean over all classes, one never seen counting 0 (official), or over
@@ -59,7 +60,7 @@ class ClassMap(Task, ABC):
         for class_name in self.class_names:
             if not isinstance(class_name, str) or not class_name.isprintable():
                 raise PammError(
-                    f"task {self.name!r}: class name {ascii(class_name)}: want text in one line "
+                    f"task {self.name!r}: class name {class_name!a}: want text in one line "
                     "that can be printed"
                 )
         if 0 <= self.ignore_index < self.channels:
