@@ -76,13 +76,17 @@ def mistake(box: str, error: PammError | None, arguments: Sequence[str]) -> str:
     """What tyro says in a box, in a line.
 
     Args:
-        box: the text, a title with paragraphs between rules.
+        box: the text, a title and paragraphs, between rules; with lines around where the terminal
+            has characters for them.
         error: what a dataclass said of its fields, "field: got ..., want ...".
         arguments: the command line, which tells a field's option.
     """
-    lines = [line.strip("│|").rstrip() for line in box.splitlines()]
-    rules = [i for i, line in enumerate(lines) if line.strip() and not line.strip("─-╭╮╰╯+ ")]
-    first = " ".join(" ".join(lines[1 : rules[0] if rules else -1]).split())
+    lines = [line.strip(" │") for line in box.splitlines()]
+    if "╭" not in box:
+        del lines[: next((i for i, line in enumerate(lines) if line and not line.strip("-")), 0)]
+    text = "\n".join("" if line[:1] in "╭╰" or not line.strip("─-") else line for line in lines)
+    parts = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()] or [""]
+    first = next((part for part in parts if part.startswith("Unrecognized")), parts[0])
     what, _, rest = first.removeprefix("Error parsing ").partition(": ")
     if error is not None:
         field, colon, reason = str(error).partition(": ")
@@ -97,8 +101,8 @@ def mistake(box: str, error: PammError | None, arguments: Sequence[str]) -> str:
             given = (whole or number or [""])[1]
             rest = f"got {given}, want {'a whole number' if whole else 'a number'}"
         return f"{what}: {rest}"
-    meant = [line.split()[0] for line in lines if line.startswith("     --")]
-    if meant and first.startswith("Unrecognized"):
+    meant = [line.split()[0] for line in lines if line.startswith("--") and line.strip("-")]
+    if meant and "Perhaps you meant" in text:
         first += f"; did you mean {' or '.join(meant)}?"
     return (first[:1].lower() + first[1:]).rstrip(".")
 
