@@ -5,6 +5,7 @@ what rich or matplotlib take for markup, and bytes that are no text, which Pytho
 surrogates. A terminal may know few characters.
 """
 
+import re
 import sys
 
 from rich.text import Text
@@ -56,10 +57,10 @@ def for_plot(text: object) -> str:
 def for_markdown(text: object) -> str:
     r"""The text as a cell of a Markdown table.
 
-    >>> print(for_markdown("a|b_c <d>"))
-    a\|b\_c \<d\>
+    >>> print(for_markdown("a|b_c _d_ <e>"))
+    a\|b_c \_d\_ \<e\>
     """
-    return "".join(f"\\{c}" if c in r"\`*_[]<>|$" else c for c in printable(text))
+    return re.sub(r"[\\`*\[\]<>|$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", printable(text))
 
 
 def utf8(text: str) -> str:

@@ -28,6 +28,9 @@ IGNORE = 255
 Protocol = Literal["official", "plain"]
 """How scores are computed: as the published ones were, or without their peculiarities."""
 
+FRACTION = "fraction"
+"""The unit of scores from 0 to 1, such as a mean intersection over union."""
+
 Array = NDArray[Any]
 Picture = NDArray[np.uint8]
 """A picture to look at: uint8 (H, W, 3), sRGB."""
@@ -56,7 +59,8 @@ class Task(ABC):
     """The key of the main number in `metric().compute()`."""
     higher_is_better: ClassVar[bool]
     unit: ClassVar[str]
-    """Of the main number: "", "degrees" or "m"."""
+    """Of the main number: FRACTION, which tables show in per cent, "degrees", "m" or another; a plain
+    number has ""."""
     target_lead: ClassVar[tuple[int, ...]]
     """The axes of an un-batched target before (H, W): () for class maps, (3,) for normals."""
     target_dtype: ClassVar[torch.dtype]

@@ -13,6 +13,7 @@ from torch import Tensor
 from pamm.errors import PammError
 from pamm.ranges import Range
 from pamm.tasks.base import (
+    FRACTION,
     IGNORE,
     Array,
     Mean,
@@ -38,7 +39,7 @@ class ClassMap(Task, ABC):
     """
 
     higher_is_better: ClassVar[bool] = True
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = FRACTION
     target_lead: ClassVar[tuple[int, ...]] = ()
     target_dtype: ClassVar[torch.dtype] = torch.int64
 
