@@ -59,8 +59,8 @@ class Task(ABC):
     """The key of the main number in `metric().compute()`."""
     higher_is_better: ClassVar[bool]
     unit: ClassVar[str]
-    """Of the main number: FRACTION, which tables show in per cent, "degrees", "m" or another; a plain
-    number has ""."""
+    """Of the main number: FRACTION, which tables show in per cent, "degrees", "m" or another; of a
+    plain number ""."""
     target_lead: ClassVar[tuple[int, ...]]
     """The axes of an un-batched target before (H, W): () for class maps, (3,) for normals."""
     target_dtype: ClassVar[torch.dtype]
