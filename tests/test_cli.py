@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +37,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> 
         main(list(arguments))
     error = capsys.readouterr().err
     assert exit_.value.code == code
-    assert "Traceback" not in error
+    assert error.startswith("pamm: ")
+    assert error.count("\n") == 1, error
     return error
 
 
@@ -122,12 +125,12 @@ def test_data_commands(tmp_path, capsys):
         (["train", "missing.json"], "no file 'missing.json'"),
         (["train", "nyud-vit-b"], "data set 'nyud': no folder given; give the folder NYUDv2"),
         (["train", "synthetic-tiny", "--tasks", "dept"], "'dept': did you mean 'depth'"),
-        (["train", "synthetic-tiny", "--model.top-k", "99"], "top_k: got 99"),
-        (["train", "synthetic-tiny", "--data.flip", "2"], "flip: got 2.0, want a probability"),
+        (["train", "synthetic-tiny", "--model.top-k", "99"], "--model.top-k: got 99"),
+        (["train", "synthetic-tiny", "--data.flip", "2"], "--data.flip: got 2.0, want 0 to 1"),
         (["train", "synthetic-tiny", "--data.scale", "2", "1"], "scale: got (2.0, 1.0)"),
         (["train", "synthetic-tiny", "--data.workers", "-1"], "workers: got -1"),
-        (["train", "synthetic-tiny", "--data.size", "0", "9"], "size: got (0, 9)"),
-        (["train", "synthetic-tiny", "--data.val-count", "0"], "val_count: got 0"),
+        (["train", "synthetic-tiny", "--data.size", "0", "9"], "--data.size: got 0"),
+        (["train", "synthetic-tiny", "--data.val-count", "0"], "--data.val-count: got 0"),
         (["train", "synthetic-tiny", "--data.size", "8", "8"], "8"),
         (["train", "synthetic-tiny", "--train.seed", "-1"], "seed: got -1"),
         (["train", "synthetic-tiny", "--out", "/dev/null/run"], "choose another --out"),
@@ -137,7 +140,7 @@ def test_data_commands(tmp_path, capsys):
         (["evaluate", "nowhere"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--split", "tset"], "tset"),
         (["evaluate", "nowhere", "--protocol", "offical"], "offical"),
-        (["evaluate", "nowhere", "--scales", "0"], "scales: got 0.0, want factors above 0"),
+        (["evaluate", "nowhere", "--scales", "0"], "--scales: got 0.0, want more than 0"),
         (["compare"], "pamm compare RUN...: want at least one run"),
         (["compare", "nowhere"], "no run at 'nowhere'"),
         (["compare", "nowhere", "--out", "x.json"], "want the name of a Markdown file"),
@@ -152,6 +155,121 @@ def test_mistakes_are_one_clear_message(arguments, message, capsys, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert message in said(capsys, *arguments)
     assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+#: Command lines that no command can do anything with; all are told before any work.
+WRONG = """
+    pamm: --version2 | --train | evaluat | "" | " "
+    train: | --out x | -x | synthetic-tiny --out | synthetic-tiny extra words
+    train synthetic-tiny: --optim.lr nan | --optim.lr inf | --optim.lr 0 | --optim.lr -1
+    train synthetic-tiny: --optim.lr fast | --optim.warmup -1 | --optim.layer-decay 0
+    train synthetic-tiny: --train.seed 1180591620717411303424 | --train.seed 1.5 | --train.steps 0
+    train synthetic-tiny: --train.batch-size 0 | --train.batch-size 7 --train.accumulate 2
+    train synthetic-tiny: --train.precision bf16 | --train.strategy zero | --train.ema 1
+    train synthetic-tiny: --train.keep 0 | --train.log-every 0 | --train.devices 0
+    train synthetic-tiny: --model.d-model 10000000 | --model.d-model 0 | --model.stages 5
+    train synthetic-tiny: --model.directions 3 | --model.scan peano | --model.drop-path 1
+    train synthetic-tiny: --model.tasks depth 0 | --model.tasks keys 1 | --model.tasks a.b 1
+    train synthetic-tiny: --data.workers 1000000 | --data.size 0 0 | --data.size 1
+    train synthetic-tiny: --data.scale 0 1 | --data.scale 2 1 | --data.train-count 0
+    train synthetic-tiny: --data.name nothing | --data.photometric 2 | --tasks | --tasks dept
+    evaluate: | run --batch-size 0 | run --scales 1000 | run --scales nan | run --scales 1 1
+    evaluate: run --devices 0 | run --devices 10000000 | run --precision half | run --split test
+    evaluate: run --device gpu | run --lists depth | run --checkpoint first | run more words
+    predict: | run | run a.png --max-side 0 | run a.png --max-side -5 | run a.png --max-side x
+    compare: | run --checkpoint x | run --out x.txt | run --publishd table-1
+    describe: | nothing | synthetic-tiny --size 0 0 | synthetic-tiny --size 9 | synthetic-tiny x
+    presets: x | --all
+    doctor: x | --gpu
+    data: nothing
+    data preview: nothing | --count 0 | --count many | --size 0 9 | --split test | nyud
+    data verify: | nothing | nyud | nyud /nowhere | nyud a b | synthetic
+    data prepare: | nyud | nyud /nowhere | nothing x.zip
+    data synthesize: | --out x --train 0 | --out x --size 0 0 | --out x --layout coco
+    boundary-eval: | a | a b --max-dist 2 | a b --max-dist nan | a b
+    bench: nothing
+    bench scan: --rounds 0 | --threads 1000000 | --limit 0 | --shapes S9 | --device tpu
+    bench model: --presets nothing | --size 0 0 | --precision half | --backends nothing
+"""
+
+
+def wrong_command_lines() -> list[str]:
+    found = []
+    for line in filter(None, map(str.strip, WRONG.splitlines())):
+        command, _, endings = line.partition(":")
+        found += [f"{command} {ending.strip()}".strip() for ending in endings.split("|")]
+    return [line.removeprefix("pamm ") for line in found]
+
+
+@pytest.mark.parametrize("line", wrong_command_lines())
+def test_nonsense_is_one_line_before_any_work(line, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error = said(capsys, *shlex.split(line))
+    assert len(error) < 600
+    assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+def test_a_run_directory_is_not_a_preset(run, capsys):
+    error = said(capsys, "train", str(run))
+    assert "config.json" in error
+    assert "--resume" in error
+
+
+def test_help_names_what_is_wanted(capsys):
+    for command, wanted in {
+        "evaluate": "RUN", "predict": "RUN IMAGE...", "compare": "RUN...", "describe": "PRESET",
+    }.items():  # fmt: skip
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        shown = capsys.readouterr().out
+        usage = shown.partition("\n\n")[0]
+        assert wanted in usage
+        assert "STR" not in usage
+    assert "missing from pamm predict: RUN Run directory" in said(capsys, "predict")
+
+
+def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """`python -m pamm` as a process of its own."""
+    command = [sys.executable, "-m", "pamm", *arguments]
+    return subprocess.run(command, capture_output=True, env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize(
+    "arguments", [["presets"], ["train", "synthetic-tny"], ["--help"], ["compare", "--help"]]
+)
+def test_what_needs_no_torch_does_not_load_it(arguments):
+    code = (
+        "import sys\nfrom pamm.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: sys.stderr.write('loaded: ' + ' '.join(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    loaded = done.stderr.partition("loaded: ")[2].split()
+    assert "tyro" in loaded
+    assert not {"torch", "timm", "matplotlib", "scipy"} & set(loaded)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_no_character_ends_a_command_on_any_terminal(encoding, tmp_path):
+    done = command_line("evaluate", "道路\n\x1b[2J é", PYTHONIOENCODING=encoding)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert b"\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["presets"], ["compare", "--help"], ["--help"], ["train", "--help"]]
+)
+def test_a_reader_that_has_seen_enough_is_no_error(arguments):
+    """As in `pamm presets | head -1`, with the pipe closed before the first word."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "pamm", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 141
 
 
 LIGHT = ("pamm", "pamm.cli", "pamm.compare", "pamm.compare.output", "pamm.compare.plot")

@@ -1,6 +1,7 @@
 """Runs in one table: gains as the paper computes them, and nothing compared that differs."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +15,14 @@ from pamm.checkpoint import save
 from pamm.cli import main
 from pamm.compare import compare
 from pamm.compare.output import print_comparison, ranked, write_comparison
-from pamm.compare.plot import draw_gains
+from pamm.compare.plot import draw_gains, limits
 from pamm.data import DataConfig, Synthetic
 from pamm.delta_g import delta_g
 from pamm.errors import PammError
 from pamm.evaluate import evaluate_run
 from pamm.model import PAMM, ModelConfig
 from pamm.published import published
+from pamm.text import printable
 
 VIT_B = {
     "semseg": 79.12,
@@ -60,13 +62,16 @@ def write_run(
     common = {"preset": "official", "scales": [1.0], "flip": False, "precision": "32-true"}
     for task, value in scores.items():
         score = published().scores[task]
-        unit = "" if score.unit == "%" else score.unit
+        unit = "fraction" if score.unit == "%" else score.unit
         key = (names or {}).get(task, score.score)
         seen = (lists or {}).get(task, images)
         report["tasks"][task] = {
             "score": key, "unit": unit, "higher_is_better": score.higher_is_better,
         }  # fmt: skip
-        report["scores"][task] = {key: value if value is None or unit else value / 100, "loss": 1.0}
+        report["scores"][task] = {
+            key: value / 100 if value and unit == "fraction" else value,
+            "loss": 1.0,
+        }
         report["protocol"][task] = {
             "images": {
                 "list": "all" if seen == images else "list.txt",
@@ -354,3 +359,71 @@ def test_from_models_to_the_table(tmp_path, capsys):
     evaluate_run(tmp_path / "run1", protocol="plain")
     with pytest.raises(PammError, match="cannot be compared"):
         compare(runs)
+
+
+def test_a_score_without_a_unit_is_a_plain_number(tmp_path, capsys):
+    run = write_run(tmp_path / "a", {"semseg": 50.0})
+    path = tmp_path / "a" / "last-040000" / "metrics.json"
+    report = json.loads(path.read_text())
+    report["tasks"]["error"] = {"score": "MAE", "unit": "", "higher_is_better": False}
+    report["scores"]["error"] = {"MAE": 0.122}
+    report["protocol"]["error"] = report["protocol"]["semseg"]
+    path.write_text(json.dumps(report))
+    print_comparison(result := compare([run], table="none"))
+    assert result.lines[0].scores == {"semseg": 50.0, "error": 0.122}
+    assert "0.1220" in capsys.readouterr().out
+
+
+def test_a_report_from_before_units_is_not_read_as_per_cent(tmp_path):
+    run = write_run(tmp_path / "a", {"semseg": 50.0})
+    path = tmp_path / "a" / "last-040000" / "metrics.json"
+    path.write_text(path.read_text().replace('"fraction"', '""'))
+    with pytest.raises(PammError, match="run `pamm evaluate .*` again"):
+        compare([run])
+
+
+ODD = [
+    "a[/b]",
+    "a$b^{c$",
+    "[red]",
+    ":smile:",
+    "a|b",
+    "道路",
+    "two\nlines",
+    "bytes\udcff",
+    "\x1b[2J",
+]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_of_runs_are_shown_as_they_are(name, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    write_run(Path(name), OURS)
+    write_run(Path("base"), VIT_B)
+    main(["compare", name, "--baseline", "base", "--out", "out.md"])
+    printed = capsys.readouterr().out
+    assert printable(name) in printed
+    lines = Path("out.md").read_text("utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
+    assert json.loads(Path("out.json").read_text("utf-8"))["lines"][1]["name"] == name
+    assert Path("out.png").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_the_table_on_a_terminal_without_its_characters(encoding, tmp_path, monkeypatch):
+    run = write_run(tmp_path / "a", OURS, images=7)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # strict: what it has not, it raises
+    monkeypatch.setattr("sys.stdout", shown)
+    print_comparison(compare([run]))
+    shown.flush()
+    text = shown.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    assert "Delta_g" in text
+    assert "\\u" not in text
+
+
+def test_gains_share_one_scale():
+    low, high = limits([[1.0, -2.0], [None, 10.0], [None]])
+    assert (low, high) == (pytest.approx(-6.2), pytest.approx(14.2))
+    assert limits([[None]]) == (-0.05, 1.0)

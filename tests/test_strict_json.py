@@ -6,8 +6,9 @@ from typing import Literal
 
 import pytest
 
+from pamm.config import Experiment
 from pamm.errors import PammError
-from pamm.presets import PRESETS, Experiment
+from pamm.presets import PRESETS
 from pamm.strict_json import from_json, read_json, to_json
 
 

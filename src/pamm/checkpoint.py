@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pamm.errors import PammError
+from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
 from pamm.precision import usable_device
 from pamm.strict_json import from_json, read_json, to_json
@@ -208,10 +209,11 @@ def load_training(folder: Path) -> dict:
 def _from_hub(repository: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    try:
-        return Path(snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG]))
-    except Exception as error:  # offline, unknown repository, no access: the text says which
-        reason = str(error).strip().splitlines()[0]
-        raise PammError(
-            f"no folder {repository!r} here, and the hub gave no such model ({reason})"
-        ) from None
+    with one_try() as problem:
+        try:
+            return Path(snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG]))
+        except Exception as error:  # offline, unknown repository, no access: the text says which
+            reason = problem or str(error).strip().splitlines()[0]
+            raise PammError(
+                f"no folder {repository!r} here, and the hub gave no such model ({reason})"
+            ) from None

@@ -2,43 +2,37 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pamm.errors import PammError
+from pamm.ranges import CountOrZero, Range, Weight, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
     """Adam with a polynomial decay; the defaults are the paper's for NYUD-v2."""
 
-    lr: float = 1e-5
+    lr: Annotated[float, Range(0, 1000, open_low=True)] = 1e-5
     """Learning rate of the first step (after the warm-up)."""
-    weight_decay: float = 1e-6
+    weight_decay: Weight = 1e-6
     """L2 penalty, of all parameters alike in the paper's recipe."""
     decay_matrices_only: bool = False
     """Spare the A_log, D, priors, norms and biases the weight decay."""
-    power: float = 0.9
+    power: Annotated[float, Range(0, 100)] = 0.9
     """The rate falls as (1 - step / steps) ** power, to 0 at the last step."""
-    warmup: int = 0
+    warmup: CountOrZero = 0
     """Steps over which the rate first rises linearly."""
-    clip_norm: float = 10.0
+    clip_norm: Weight = 10.0
     """The gradient is scaled down to at most this norm; 0 = never."""
-    layer_decay: float = 1.0
+    layer_decay: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Each layer of the backbone has this times the rate of the one after it, the last one this
     times that of all that comes after the backbone. 1 = all alike, as in the paper's recipe."""
 
     def __post_init__(self) -> None:
-        for name in ("weight_decay", "power", "warmup", "clip_norm"):
-            if getattr(self, name) < 0:
-                raise PammError(f"{name}: got {getattr(self, name)}, want 0 or more")
-        if self.lr <= 0:
-            raise PammError(f"lr: got {self.lr}, want more than 0")
-        if not 0 < self.layer_decay <= 1:
-            raise PammError(f"layer_decay: got {self.layer_decay}, want more than 0, at most 1")
+        check_fields(self)
 
 
 def make_optimizer(

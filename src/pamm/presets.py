@@ -1,18 +1,18 @@
 """Ready experiments by name: the demo, the paper's two benchmarks, and their Baseline twins.
 
 Each says the command, the hardware, the time and the score that it was measured with, or that it
-was not measured.
+was not measured. To know that much loads no PyTorch: an experiment is made when it is asked for.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from pamm.config import Experiment
-from pamm.data import DataConfig
 from pamm.errors import PammError, unknown
-from pamm.model import ModelConfig
-from pamm.optim import OptimConfig
-from pamm.train import TrainConfig
+
+if TYPE_CHECKING:
+    from pamm.config import Experiment
 
 VIT_B = "vit_base_patch16_384.augreg_in21k_ft_in1k"
 VIT_L = "vit_large_patch16_384.augreg_in21k_ft_in1k"
@@ -31,7 +31,38 @@ class Preset:
     hardware: str
     time: str
     expected: str
-    experiment: Experiment
+    make: Callable[[], "Experiment"]
+
+    @cached_property
+    def experiment(self) -> "Experiment":
+        """What to train, on what, and how."""
+        return self.make()
+
+
+def recipe(
+    *,
+    model: dict[str, Any],
+    data: dict[str, Any],
+    optim: dict[str, Any],
+    train: dict[str, Any] | None = None,
+) -> Callable[[], "Experiment"]:
+    """How to make an experiment of the fields that are not as their defaults."""
+
+    def make() -> "Experiment":
+        from pamm.config import Experiment
+        from pamm.data import DataConfig
+        from pamm.model import ModelConfig
+        from pamm.optim import OptimConfig
+        from pamm.train import TrainConfig
+
+        return Experiment(
+            model=ModelConfig(**model),
+            data=DataConfig(**data),
+            optim=OptimConfig(**optim),
+            train=TrainConfig(**train or {}),
+        )
+
+    return make
 
 
 def synthetic_tiny() -> Preset:
@@ -43,25 +74,25 @@ def synthetic_tiny() -> Preset:
         expected=(
             "mIoU 0.463, parts mIoU 0.384, maxF 0.606, mErr 15.46 degrees, odsF 0.641, RMSE 0.524 m"
         ),
-        experiment=Experiment(
-            model=ModelConfig(
-                tasks=SYNTHETIC,
-                backbone="resnet10t",
-                stride=8,
-                d_model=32,
-                d_state=8,
-                drop_path=0.0,
-            ),
+        make=recipe(
+            model={
+                "tasks": SYNTHETIC,
+                "backbone": "resnet10t",
+                "stride": 8,
+                "d_model": 32,
+                "d_state": 8,
+                "drop_path": 0.0,
+            },
             # Twenty epochs are too few to overfit: colours as rendered are learned sooner.
-            data=DataConfig(name="synthetic", size=(96, 128), photometric=0.0),
-            optim=OptimConfig(lr=3e-3, warmup=50),
-            train=TrainConfig(
-                steps=1600,
-                batch_size=8,
-                log_every=10,
-                validate_every=800,
-                checkpoint_every=50,
-            ),
+            data={"name": "synthetic", "size": (96, 128), "photometric": 0.0},
+            optim={"lr": 3e-3, "warmup": 50},
+            train={
+                "steps": 1600,
+                "batch_size": 8,
+                "log_every": 10,
+                "validate_every": 800,
+                "checkpoint_every": 50,
+            },
         ),
     )
 
@@ -73,13 +104,16 @@ def nyud(backbone: str, published: str) -> Preset:
         hardware="a GPU",
         time="not measured",
         expected=f"not measured; {published}",
-        experiment=Experiment(
-            model=ModelConfig(
-                tasks=NYUD, backbone=backbone, pretrained=True, d_model=768, d_state=16
-            ),
-            data=DataConfig(name="nyud", size=(448, 576), scale=(0.5, 2.0)),
-            optim=OptimConfig(lr=1e-5),
-            train=TrainConfig(),
+        make=recipe(
+            model={
+                "tasks": NYUD,
+                "backbone": backbone,
+                "pretrained": True,
+                "d_model": 768,
+                "d_state": 16,
+            },
+            data={"name": "nyud", "size": (448, 576), "scale": (0.5, 2.0)},
+            optim={"lr": 1e-5},
         ),
     )
 
@@ -91,26 +125,33 @@ def pascal(backbone: str, d_model: int, published: str) -> Preset:
         hardware="a GPU",
         time="not measured",
         expected=f"not measured; {published}",
-        experiment=Experiment(
-            model=ModelConfig(
-                tasks=PASCAL, backbone=backbone, pretrained=True, d_model=d_model, d_state=64
-            ),
-            data=DataConfig(name="pascal_context", size=(512, 512), scale=(0.5, 2.0)),
-            optim=OptimConfig(lr=2e-5),
-            train=TrainConfig(),
+        make=recipe(
+            model={
+                "tasks": PASCAL,
+                "backbone": backbone,
+                "pretrained": True,
+                "d_model": d_model,
+                "d_state": 64,
+            },
+            data={"name": "pascal_context", "size": (512, 512), "scale": (0.5, 2.0)},
+            optim={"lr": 2e-5},
         ),
     )
 
 
 def baseline(preset: Preset, *, time: str, expected: str) -> Preset:
     """The same without task convolution and PAME: the Baseline of tables I and II."""
-    model = replace(preset.experiment.model, task_conv=False, pame=False)
+
+    def make() -> "Experiment":
+        full = preset.experiment
+        return replace(full, model=replace(full.model, task_conv=False, pame=False))
+
     return replace(
         preset,
         summary=preset.summary + "; Baseline, without task convolution and PAME",
         time=time,
         expected=expected,
-        experiment=replace(preset.experiment, model=model),
+        make=make,
     )
 
 

@@ -9,8 +9,8 @@ from pamm.errors import PammError, unknown
 from pamm.strict_json import from_json, read_json
 
 _FILE = Path(__file__).with_suffix(".json")
-DECIMALS = {"%": 2, "degrees": 2, "m": 4}
-"""How many digits after the point papers give a score with this unit."""
+FRACTION = "fraction"
+"""The unit of a report's score from 0 to 1, as in `pamm.tasks.base`, which would load PyTorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +99,19 @@ def published() -> Published:
 
 
 def printed_unit(unit: str) -> str:
-    """The unit in which papers print a score that has `unit` in a report: "" is a fraction."""
-    return unit or "%"
+    """The unit in which papers print a score that has `unit` in a report."""
+    return "%" if unit == FRACTION else unit
 
 
 def as_printed(value: float, unit: str) -> float:
     """A score of a report as papers print it: fractions in per cent, others as they are.
 
-    >>> as_printed(0.7912, ""), as_printed(0.5349, "m")
-    (79.12, 0.5349)
+    >>> as_printed(0.7912, "fraction"), as_printed(0.5349, "m"), as_printed(0.122, "")
+    (79.12, 0.5349, 0.122)
     """
-    return value if unit else 100 * value
+    return 100 * value if unit == FRACTION else value
+
+
+def decimals(unit: str) -> int:
+    """How many digits after the point papers give a score with this printed unit."""
+    return {"%": 2, "degrees": 2}.get(unit, 4)

@@ -80,7 +80,11 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and field.name not in value:
             raise PammError(f"{where}: the field {field.name!r} is missing")
-    return kind(**{k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()})
+    values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
+    try:
+        return kind(**values)
+    except PammError as error:  # of a number that is not in its range, for one
+        raise PammError(f"{where}: {error}") from None
 
 
 def _union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:

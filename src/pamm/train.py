@@ -44,6 +44,7 @@ from pamm.optim import (
     update_average,
 )
 from pamm.precision import Precision
+from pamm.ranges import BatchSize, Count, Decay, Processes, Seed, Weight, check_fields
 from pamm.resume import restore, restore_optimizer, training_state
 from pamm.run_log import RunLog
 from pamm.sharding import gather_weights, shard
@@ -55,26 +56,26 @@ from pamm.tasks import Task
 class TrainConfig:
     """How long, in what batches and with what precision; the defaults are the paper's."""
 
-    steps: int = 40_000
+    steps: Count = 40_000
     """Optimiser steps."""
-    batch_size: int = 6
+    batch_size: BatchSize = 6
     """Images per step, over all processes and accumulated parts."""
-    accumulate: int = 1
+    accumulate: BatchSize = 1
     """Parts that the batch of a process is computed in, one after the other, to save memory; each
     has its own batch statistics and number of labelled pixels."""
     precision: Precision = "32-true"
     """Of the arithmetic; the weights stay in float32."""
-    devices: int = 1
+    devices: Processes = 1
     """Processes on this machine, one GPU each where there are GPUs. Under torchrun: torchrun's."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """How several processes hold the network: each all of it (ddp), or each a share of the weights,
     gradients and optimiser state (fsdp), for a model that does not fit otherwise. The result is the
     same."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
-    load_balancing: float = 0.0
+    load_balancing: Weight = 0.0
     """Weight of the routers' load-balancing loss; 0 = off, as in the paper presets."""
-    ema: float = 0.0
+    ema: Decay = 0.0
     """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
     saved as the model and called the best. 0 = off: the weights themselves."""
     gradient_checkpointing: bool = False
@@ -82,32 +83,17 @@ class TrainConfig:
     Backbones with batch norms keep theirs."""
     compile: bool = False
     """Compile the network with torch.compile: some minutes before the first step."""
-    log_every: int = 50
+    log_every: Count = 50
     """Steps between two training records."""
-    validate_every: int = 5_000
+    validate_every: Count = 5_000
     """Steps between two validations; there is always one at the end."""
-    checkpoint_every: int = 1_000
+    checkpoint_every: Count = 1_000
     """Steps between two checkpoints to resume from; there is always one before a validation."""
-    keep: int = 1
+    keep: Count = 1
     """How many of these checkpoints to keep, the newest; and the best model."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "steps",
-            "batch_size",
-            "accumulate",
-            "devices",
-            "log_every",
-            "validate_every",
-            "checkpoint_every",
-            "keep",
-        ):
-            if getattr(self, name) < 1:
-                raise PammError(f"{name}: got {getattr(self, name)}, want at least 1")
-        if self.seed < 0:
-            raise PammError(f"seed: got {self.seed}, want 0 or more")
-        if not 0 <= self.ema < 1:
-            raise PammError(f"ema: got {self.ema}, want 0 (off) or more, less than 1")
+        check_fields(self)
         if self.strategy == "fsdp" and self.ema:
             raise PammError("ema: the average needs whole weights: leave it 0 with strategy fsdp")
         if self.strategy == "fsdp" and self.precision == "16-mixed":

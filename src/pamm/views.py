@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pamm.errors import PammError
 from pamm.precision import Precision, forward
+from pamm.ranges import Factor, check_fields
 from pamm.tasks import Task
 
 
@@ -16,7 +17,7 @@ from pamm.tasks import Task
 class Views:
     """How often, and how, the network looks at each image; once as it is by default."""
 
-    scales: tuple[float, ...] = (1.0,)
+    scales: tuple[Factor, ...] = (1.0,)
     """Factors of the image's height and width."""
     flip: bool = False
     """Also mirrored left to right, at each of the scales."""
@@ -24,9 +25,7 @@ class Views:
     def __post_init__(self) -> None:
         if not self.scales or len(set(self.scales)) < len(self.scales):
             raise PammError(f"scales: got {self.scales}, want one or more, each of them once")
-        for scale in self.scales:
-            if not (math.isfinite(scale) and scale > 0):
-                raise PammError(f"scales: got {scale}, want factors above 0, such as 0.5 1 1.5")
+        check_fields(self)
 
 
 ONE_VIEW = Views()

@@ -112,7 +112,7 @@ def test_splits_in_folders(tmp_path):
         ("loss_weight = 2", 'name = "x"', "tasks.ground: unknown key 'name'"),
         ("loss_weight = 2", "channels = 3", "2 class names for 3 channels"),
         ("loss_weight = 2", 'loss_weight = "2"', "tasks.ground.loss_weight: got '2', want float"),
-        ("loss_weight = 2", "loss_weight = -1", "loss_weight is -1"),
+        ("loss_weight = 2", "loss_weight = -1", "loss_weight: got -1.0, want 0 to"),
         ('class_names = ["road", "grass"]', "", "the field 'channels' is missing"),
         ('kind = "classes", ', "", "want a table such as"),
         ('kind = "classes"', 'kind = "class"', "unknown kind 'class': did you mean 'classes'"),

@@ -151,7 +151,7 @@ def test_config_builds_the_data_set(rooms: Synthetic) -> None:
         ({}, "train", ["semsg"], "did you mean 'semseg'"),
         ({}, "train", [], "no task chosen"),
         ({"size": (8, 32)}, "train", None, "at least 16"),
-        ({"train_count": 0}, "train", None, "train_count: got 0, want at least 1"),
+        ({"train_count": 0}, "train", None, "train_count: got 0, want 1 to"),
     ],
 )
 def test_mistakes_are_named(change, split, tasks, hint, tmp_path) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 
 from pamm.errors import PammError
+from pamm.ranges import Count, Processes, Seconds, check_fields
 
 T = TypeVar("T")
 
@@ -22,11 +23,11 @@ class Settings:
 
     device: str = "cpu"
     """cpu or cuda."""
-    threads: int = 1
+    threads: Processes = 1
     """Threads to use."""
-    rounds: int = 5
+    rounds: Count = 5
     """Turns of each implementation."""
-    limit: float = 120.0
+    limit: Seconds = 120.0
     """Seconds for the turns of one implementation; a slow one gets fewer, and at least one."""
 
     def __post_init__(self) -> None:
@@ -34,11 +35,7 @@ class Settings:
             raise PammError(f"device: got {self.device!r}, want 'cpu' or 'cuda'")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise PammError("device: got 'cuda', but PyTorch can use no GPU here")
-        for name in ("threads", "rounds"):
-            if getattr(self, name) < 1:
-                raise PammError(f"{name}: got {getattr(self, name)}, want at least 1")
-        if not self.limit > 0:
-            raise PammError(f"limit: got {self.limit:g}, want more than 0 seconds")
+        check_fields(self)
 
 
 @dataclass

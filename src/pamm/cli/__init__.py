@@ -4,8 +4,11 @@ A user's mistake is one line on standard error and exit code 2. The heavy import
 commands, so that `pamm --help` answers at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from typing import NoReturn
 
 from pamm.cli.arguments import Command, dispatch
 from pamm.cli.boundary import boundary_eval
@@ -13,6 +16,7 @@ from pamm.cli.compare import compare
 from pamm.cli.models import describe, evaluate, predict, presets, train
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
+from pamm.text import printable
 
 COMMANDS: dict[str, Command] = {
     "train": train,
@@ -30,27 +34,48 @@ COMMANDS: dict[str, Command] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the entry point of `pamm`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # no character may end a command
+            stream.reconfigure(errors="backslashreplace")
     try:
-        dispatch(COMMANDS, sys.argv[1:] if arguments is None else arguments, "pamm")
+        try:
+            run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # who reads the output has seen enough, as `head` does
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for Python's last flush
+        sys.exit(128 + 13)  # as the signal SIGPIPE would end it
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run one command; what the user can mend becomes one line and exit code 2."""
+    try:
+        dispatch(COMMANDS, arguments, "pamm")
+    except BrokenPipeError:
+        raise
     except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
         # Of several processes that make the same mistake, the first one says so.
         processes = sys.modules.get("pamm.distributed")
         if processes is None or processes.is_first():
-            print(f"pamm: {error}", file=sys.stderr)
+            end(str(error))
         sys.exit(2)
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
-            raise
-        print(
-            "pamm: not enough GPU memory: in training use --train.gradient-checkpointing, raise "
-            "--train.accumulate or lower --train.batch-size; else lower --batch-size or --scales, "
-            "or give smaller images",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+            end(
+                "not enough GPU memory: in training use --train.gradient-checkpointing, raise "
+                "--train.accumulate or lower --train.batch-size; else lower --batch-size or "
+                "--scales, or give smaller images"
+            )
+        if "DefaultCPUAllocator" in str(error):  # torch's MemoryError
+            end("not enough memory: give smaller images, batches or layers")
+        raise
     except MemoryError as error:
-        print(f"pamm: not enough memory: {error}; give smaller images or batches", file=sys.stderr)
-        sys.exit(2)
+        end(f"not enough memory: {error or 'none left'}; give smaller images, batches or layers")
     except KeyboardInterrupt:
-        print("pamm: interrupted", file=sys.stderr)
-        sys.exit(130)
+        end("interrupted", 130)
+
+
+def end(message: str, code: int = 2) -> NoReturn:
+    """Say why in one line, and end."""
+    print(f"pamm: {printable(message)}", file=sys.stderr)
+    sys.exit(code)

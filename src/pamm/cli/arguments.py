@@ -1,5 +1,10 @@
 """What the commands have in common: reading arguments, and what several of them are given."""
 
+import contextlib
+import functools
+import inspect
+import io
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -9,10 +14,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pamm.errors import PammError, unknown
+from pamm.ranges import check_values, declarations
 
 Command = Callable[[Sequence[str]], None]
 Checkpoint = Literal["last", "best"]
-Run = Annotated[str, tyro.conf.Positional]
+Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 def dispatch(commands: dict[str, Command], arguments: Sequence[str], program: str) -> None:
@@ -34,8 +40,71 @@ def dispatch(commands: dict[str, Command], arguments: Sequence[str], program: st
 
 
 def parse(command: Callable[..., None], arguments: Sequence[str], program: str) -> None:
-    """Read the arguments of a function from the command line, and call it."""
-    tyro.cli(command, args=list(arguments), prog=program)
+    """Read the arguments of a function from the command line, hold them to its types, and call it.
+
+    Raises:
+        PammError: arguments that do not fit; all is told in one line.
+    """
+
+    @functools.wraps(command)
+    def collect(*args: Any, **kwargs: Any) -> Any:
+        return args, kwargs
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            args, kwargs = tyro.cli(collect, args=list(arguments), prog=program)
+    except SystemExit as ended:
+        if not ended.code:  # --help
+            raise
+        message = mistake(said.getvalue(), cause(ended), arguments)
+        raise PammError(f"{message}; see `{program} --help`") from None
+    values = inspect.signature(command).bind(*args, **kwargs).arguments
+    check_values(declarations(command), values, lambda name: f"--{name.replace('_', '-')}")
+    command(*args, **kwargs)
+
+
+def cause(error: BaseException) -> PammError | None:
+    """The PammError, of a dataclass that was to be made of options, behind tyro's exception."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, PammError):
+        behind = behind.__cause__ or behind.__context__
+    return behind
+
+
+def mistake(box: str, error: PammError | None, arguments: Sequence[str]) -> str:
+    """What tyro says in a box, in a line.
+
+    Args:
+        box: the text, a title and paragraphs, between rules; with lines around where the terminal
+            has characters for them.
+        error: what a dataclass said of its fields, "field: got ..., want ...".
+        arguments: the command line, which tells a field's option.
+    """
+    lines = [line.strip(" │") for line in box.splitlines()]
+    if "╭" not in box:
+        del lines[: next((i for i, line in enumerate(lines) if line and not line.strip("-")), 0)]
+    text = "\n".join("" if line[:1] in "╭╰" or not line.strip("─-") else line for line in lines)
+    parts = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()] or [""]
+    first = next((part for part in parts if part.startswith("Unrecognized")), parts[0])
+    what, _, rest = first.removeprefix("Error parsing ").partition(": ")
+    if error is not None:
+        field, colon, reason = str(error).partition(": ")
+        typed = [argument.partition("=")[0].replace("_", "-") for argument in arguments]
+        options = [f"--{name}".replace("_", "-") for name in (f"{what}.{field}", field)]
+        option = next((option for option in options if option in typed), options[0])
+        return f"{option}: {reason}" if colon and field.isidentifier() else str(error)
+    if first.startswith("Error parsing "):
+        whole = re.match(r"invalid literal for int\(\) with base 10: (.*)", rest)
+        number = re.match(r"could not convert string to float: (.*)", rest)
+        if whole or number:
+            given = (whole or number or [""])[1]
+            rest = f"got {given}, want {'a whole number' if whole else 'a number'}"
+        return f"{what}: {rest}"
+    meant = [line.split()[0] for line in lines if line.startswith("--") and line.strip("-")]
+    if meant and "Perhaps you meant" in text:
+        first += f"; did you mean {' or '.join(meant)}?"
+    return (first[:1].lower() + first[1:]).rstrip(".")
 
 
 def given(program: str, arguments: Sequence[str]) -> str:
@@ -49,16 +118,28 @@ def first_argument(
     """The leading positional argument, which decides the defaults of the others, and the rest."""
     if arguments and not arguments[0].startswith("-"):
         return arguments[0], arguments[1:]
+    if arguments and arguments[0] in ("-h", "--help"):
+        print(f"usage: pamm {command} {name} [OPTIONS]\n\n{name}: {meaning}.")
+        print(f"`pamm {command} {name} --help` lists the options with their values there.")
+        sys.exit()
     raise PammError(f"pamm {command} {name}: want {meaning} first, then options; got nothing")
 
 
 def experiment_of(name: str) -> Any:
     """The experiment of a preset's name, or of the config.json of a run."""
     from pamm import presets
-    from pamm.config import read_experiment
 
     path = Path(name)
-    return read_experiment(path) if path.suffix == ".json" else presets.preset(name).experiment
+    if (path / "config.json").is_file() and name not in presets.PRESETS:
+        raise PammError(
+            f"{name!r} is a run directory, its experiment is {str(path / 'config.json')!r}: give "
+            f"that, and to go on with the run also --resume --out {name}"
+        )
+    if path.suffix != ".json":
+        return presets.preset(name).experiment  # before anything slow: names are mistyped
+    from pamm.config import read_experiment
+
+    return read_experiment(path)
 
 
 def note_missing_library() -> None:

@@ -7,15 +7,16 @@ from typing import Annotated
 import tyro
 
 from pamm.cli.arguments import note_missing_library, parse
+from pamm.ranges import MatchDistance
 
 
 def boundary_eval(arguments: Sequence[str]) -> None:
     """Score anybody's boundary maps: pamm boundary-eval PREDICTIONS TRUTHS."""
 
     def command(
-        predictions: Annotated[Path, tyro.conf.Positional],
-        truths: Annotated[Path, tyro.conf.Positional],
-        max_dist: float = 0.0075,
+        predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")],
+        truths: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRUTHS")],
+        max_dist: MatchDistance = 0.0075,
         out: Path = Path("boundary-eval.json"),
     ) -> None:
         """ODS, OIS and AP of boundary maps, from files; no model is needed.

@@ -14,7 +14,7 @@ def compare(arguments: Sequence[str]) -> None:
     """Runs beside each other and the paper, with Delta_g: pamm compare RUN... [--baseline RUN]."""
 
     def command(
-        runs: Annotated[list[str], tyro.conf.Positional],
+        runs: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="RUN...")],
         baseline: str | None = None,
         published: str | None = None,
         checkpoint: Checkpoint = "last",

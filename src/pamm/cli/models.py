@@ -16,21 +16,21 @@ from pamm.cli.arguments import (
     torch_device,
 )
 from pamm.errors import PammError
+from pamm.ranges import BatchSize, Factor, Processes, Side
 
 
 def train(arguments: Sequence[str]) -> None:
     """Train a model: pamm train PRESET [--out RUN] [--section.option VALUE ...]."""
+    name, rest = first_argument(
+        arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
+    )
+    base = experiment_of(name)
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
     from pamm.distributed import is_first
     from pamm.model import ModelConfig
     from pamm.optim import OptimConfig
     from pamm.train import TrainConfig
-
-    name, rest = first_argument(
-        arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
-    )
-    base = experiment_of(name)
 
     def command(
         out: Path = Path("runs") / Path(name).stem,
@@ -74,11 +74,11 @@ def evaluate(arguments: Sequence[str]) -> None:
         root: str | None = None,
         protocol: Protocol = "official",
         lists: dict[str, Path] | None = None,
-        scales: tuple[float, ...] = (1.0,),
+        scales: tuple[Factor, ...] = (1.0,),
         flip: bool = False,
-        batch_size: int = 8,
+        batch_size: BatchSize = 8,
         device: str = "auto",
-        devices: int = 1,
+        devices: Processes = 1,
         precision: Precision = "32-true",
         trivial: bool = False,
     ) -> None:
@@ -140,12 +140,12 @@ def predict(arguments: Sequence[str]) -> None:
 
     def command(
         run: Run,
-        images: Annotated[list[str], tyro.conf.Positional],
+        images: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
         out: str = "predictions",
         save: tuple[Save, ...] = DEFAULT_SAVE,
         tasks: list[str] | None = None,
         checkpoint: Checkpoint = "last",
-        max_side: int | None = None,
+        max_side: Side | None = None,
         device: str = "auto",
         precision: Precision = "32-true",
     ) -> None:
@@ -187,7 +187,8 @@ def describe(arguments: Sequence[str]) -> None:
     """Parameters, GFLOPs and shapes of a preset's model: pamm describe PRESET [--size H W]."""
 
     def command(
-        preset: Annotated[str, tyro.conf.Positional], size: tuple[int, int] | None = None
+        preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")],
+        size: tuple[Side, Side] | None = None,
     ) -> None:
         """Print parameters and GFLOPs by part, and the shapes along the data path.
 

@@ -10,6 +10,7 @@ import tyro
 
 from pamm.cli.arguments import Command, dispatch, experiment_of, given, parse
 from pamm.errors import PammError
+from pamm.ranges import Count, Range, Side
 
 
 def doctor(arguments: Sequence[str]) -> None:
@@ -28,11 +29,11 @@ def preview_data(arguments: Sequence[str]) -> None:
     """A labelled contact sheet of a data set: pamm data preview NAME [--root DIR]."""
 
     def command(
-        name: Annotated[str, tyro.conf.Positional] = "synthetic",
+        name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "synthetic",
         split: Literal["train", "val"] = "train",
-        count: int = 8,
+        count: Annotated[int, Range(1, 1000)] = 8,
         tasks: list[str] | None = None,
-        size: tuple[int, int] | None = None,
+        size: tuple[Side, Side] | None = None,
         root: str | None = None,
         out: Path = Path("preview.png"),
     ) -> None:
@@ -51,7 +52,7 @@ def preview_data(arguments: Sequence[str]) -> None:
 
         if size is not None and not dataset_type(name).same_size:
             raise PammError(f"--size: the images of {name!r} have sizes of their own; leave it out")
-        limit: dict[str, Any] = {f"{split}_count": count} if count > 0 else {}
+        limit: dict[str, Any] = {f"{split}_count": count}
         config = DataConfig(name=name, root=root, size=size or (128, 160), **limit)
         preview(build_dataset(config, split, tasks=tasks), count, out)
         print(out)
@@ -63,8 +64,8 @@ def verify_data(arguments: Sequence[str]) -> None:
     """Look for defects in a data set's files: pamm data verify NAME ROOT [--json]."""
 
     def command(
-        name: Annotated[str, tyro.conf.Positional],
-        root: Annotated[str | None, tyro.conf.Positional] = None,
+        name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+        root: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")] = None,
         tasks: list[str] | None = None,
         json: bool = False,
     ) -> None:
@@ -90,8 +91,8 @@ def prepare_data(arguments: Sequence[str]) -> None:
     """Unpack a data set's archive and verify it: pamm data prepare NAME ARCHIVE [--out DIR]."""
 
     def command(
-        name: Annotated[str, tyro.conf.Positional],
-        source: Annotated[Path, tyro.conf.Positional],
+        name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")],
+        source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ARCHIVE")],
         out: Path | None = None,
         tasks: list[str] | None = None,
         json: bool = False,
@@ -137,9 +138,9 @@ def synthesize_data(arguments: Sequence[str]) -> None:
     def command(
         out: Path,
         layout: Literal["nyud", "folder"] = "nyud",
-        size: tuple[int, int] = (128, 160),
-        train: int = 600,
-        val: int = 150,
+        size: tuple[Side, Side] = (128, 160),
+        train: Count = 600,
+        val: Count = 150,
     ) -> None:
         """Render rooms and write them in the folder layout of a data set.
 
@@ -222,7 +223,7 @@ def bench_model(arguments: Sequence[str]) -> None:
     def command(
         settings: tyro.conf.OmitArgPrefixes[Settings],
         presets: tuple[str, ...] = ("synthetic-tiny", "nyud-vit-b", "pascal-vit-l"),
-        size: tuple[int, int] | None = None,
+        size: tuple[Side, Side] | None = None,
         train: bool = False,
         precision: Precision = "32-true",
         backends: tuple[str, ...] = (),

@@ -1,6 +1,7 @@
 """A comparison on the terminal, as Markdown and as JSON."""
 
 import json
+import os
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -13,9 +14,10 @@ from rich.text import Text
 from pamm.compare.comparison import Comparison
 from pamm.compare.reports import Column
 from pamm.files import write_text
-from pamm.published import DECIMALS, published
+from pamm.published import decimals, published
 from pamm.strict_json import to_json
 from pamm.terminal import console
+from pamm.text import for_markdown, for_table, utf8
 
 BEST, SECOND = "best", "second"
 DAGGER = " †"
@@ -28,20 +30,21 @@ def print_comparison(comparison: Comparison) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("model")
     for heading in headings(comparison):
-        table.add_column(heading.replace(" ", "\n", 1), justify="right")
-    lines = zip(comparison.lines, cells_of(comparison), strict=True)
-    for source, group in groupby(lines, key=lambda pair: pair[0].source):
+        task, _, score = heading.partition(" ")
+        table.add_column(Text("\n").join([for_table(task), for_table(score)]), justify="right")
+    rows = zip(comparison.lines, cells_of(comparison), strict=True)
+    for source, group in groupby(rows, key=lambda pair: pair[0].source):
         if source != "run":
             table.add_section()
             table.add_row(f"{source} of the paper")
         for line, cells in group:
             name = line.label + (DAGGER if line.marked else "")
-            table.add_row(name, *(Text(text, styles[rank]) for text, rank in cells))
+            table.add_row(for_table(name), *(for_table(text, styles[rank]) for text, rank in cells))
     terminal = console()
-    terminal.print(comparison.title)
+    terminal.print(for_table(comparison.title))
     terminal.print(table)
     for note in comparison.notes:
-        terminal.print(f"- {note}")
+        terminal.print(for_table(f"- {note}"))
 
 
 def write_comparison(comparison: Comparison, out: Path, *, plot: Path | None) -> None:
@@ -57,26 +60,29 @@ def write_comparison(comparison: Comparison, out: Path, *, plot: Path | None) ->
         SECOND: lambda text: f"<u>{text}</u>",
         "": lambda text: text,
     }
-    lines = [["model", "backbone", *headings(comparison)]]
+    lines = [["model", "backbone", *map(for_markdown, headings(comparison))]]
     lines.append(["---", "---"] + ["---:"] * (len(comparison.columns) + 1))
     for line, cells in zip(comparison.lines, cells_of(comparison), strict=True):
         where = "" if line.source == "run" else f" ({line.source})"
-        name = line.name + where + (DAGGER if line.marked else "")
-        backbone = line.backbone.partition(".")[0]  # without the recipe of its weights
+        name = for_markdown(line.name) + where + (DAGGER if line.marked else "")
+        backbone = for_markdown(
+            line.backbone.partition(".")[0]
+        )  # without the recipe of its weights
         lines.append([name, backbone, *(marks[rank](text) for text, rank in cells)])
     sources = sorted({line.source for line in comparison.lines} - {"run"})
     parts = [
-        f"# {comparison.title}",
+        f"# {for_markdown(comparison.title)}",
         "\n".join(f"| {' | '.join(line)} |" for line in lines),
         "Best of all rows in bold, second best underlined.",
-        *([f"![gains over the baseline]({quote(plot.name)})"] if plot else []),
-        "\n".join(f"- {note}" for note in comparison.notes),
+        *([f"![gains over the baseline]({quote(os.fsencode(plot.name))})"] if plot else []),
+        "\n".join(f"- {for_markdown(note)}" for note in comparison.notes),
         *(f"Published rows: {name} of {published().source}." for name in sources),
     ]
     write_text(out, "\n\n".join(part for part in parts if part) + "\n")
     record = {"published": [f"{name} of {published().source}" for name in sources]}
     record |= to_json(comparison)
-    write_text(out.with_suffix(".json"), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    write_text(out.with_suffix(".json"), utf8(text) + "\n")
 
 
 def headings(comparison: Comparison) -> list[str]:
@@ -92,7 +98,7 @@ def headings(comparison: Comparison) -> list[str]:
 def cells_of(comparison: Comparison) -> list[list[tuple[str, str]]]:
     """The numbers of each line as text, and their ranks: "best", "second" or ""."""
     columns = [
-        ranked([cell(line.scores.get(c.task), DECIMALS[c.unit]) for line in comparison.lines], c)
+        ranked([cell(line.scores.get(c.task), decimals(c.unit)) for line in comparison.lines], c)
         for c in comparison.columns
     ]
     columns.append(ranked([cell(line.delta_g, 2) for line in comparison.lines], None))

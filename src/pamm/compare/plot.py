@@ -1,5 +1,7 @@
 """The gains of a comparison as a picture."""
 
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 from pamm.compare.comparison import Comparison
 from pamm.compare.output import DAGGER
 from pamm.files import replacing
+from pamm.text import for_plot
 
 RUN, PUBLISHED = "#1f6fb4", "#9aa5b1"
 
@@ -16,43 +19,48 @@ RUN, PUBLISHED = "#1f6fb4", "#9aa5b1"
 def draw_gains(comparison: Comparison, path: Path) -> None:
     """Bars of Delta_g and of the relative gain of each task, one line a model, as PNG.
 
-    The panels share the models but not the scale of the gains.
+    The panels share the models and the scale of the gains.
     """
     panels = {"Δg": [line.delta_g for line in comparison.lines]}
     for column in comparison.columns:
-        key = f"{column.task}\n{column.score}"
+        key = f"{for_plot(column.task)}\n{for_plot(column.score)}"
         panels[key] = [line.gains.get(column.task) for line in comparison.lines]
     height = 1.5 + 0.28 * len(comparison.lines)
     figure = Figure(figsize=(3.2 + 1.75 * len(panels), height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    axes[0].set_xlim(limits(panels.values()))
     colours = [RUN if line.source == "run" else PUBLISHED for line in comparison.lines]
     for ax, (title, gains) in zip(axes, panels.items(), strict=True):
         _panel(ax, title, gains, colours)
-    names = [line.label + (DAGGER if line.marked else "") for line in comparison.lines]
+    names = [for_plot(line.label) + (DAGGER if line.marked else "") for line in comparison.lines]
     axes[0].set_yticks(range(len(names)), names, fontsize=8)
     axes[0].invert_yaxis()
     for label, line in zip(axes[0].get_yticklabels(), comparison.lines, strict=True):
         label.set_fontweight("bold" if line.source == "run" else "normal")
     figure.suptitle(
-        f"{comparison.title}: gain over {comparison.baseline} in per cent, to the right is better",
+        f"{for_plot(comparison.title)}: gain over {for_plot(comparison.baseline)} in per cent, to "
+        "the right is better",
         fontsize=10,
         wrap=True,
     )
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for it
         figure.savefig(temporary)
+
+
+def limits(panels: Iterable[Sequence[float | None]]) -> tuple[float, float]:
+    """From the lowest to the highest gain of all panels, with room for the numbers."""
+    known = [0.0, *(gain for gains in panels for gain in gains if gain is not None)]
+    low, high = min(known), max(known)
+    room = 0.35 * (high - low) or 1.0
+    return low - (room if low < 0 else 0.05 * room), high + room
 
 
 def _panel(ax: Axes, title: str, gains: list[float | None], colours: list[str]) -> None:
     """Horizontal bars with their numbers; nothing where there is no gain."""
-    known = [gain for gain in gains if gain is not None]
     ax.barh(range(len(gains)), [gain or 0.0 for gain in gains], color=colours, height=0.7)
     ax.axvline(0, color="black", linewidth=0.8)
-    room = 0.35 * (max([0.0, *known]) - min([0.0, *known])) or 1.0
-    ax.set_xlim(
-        min([0.0, *known]) - (room if min([0.0, *known]) < 0 else 0.05 * room),
-        max([0.0, *known]) + room,
-    )
     for y, gain in enumerate(gains):
         text = "-" if gain is None else f"{gain:+.2f}" if gain else "0"
         right = gain is None or gain >= 0

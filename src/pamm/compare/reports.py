@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pamm.errors import PammError
-from pamm.published import as_printed, printed_unit
+from pamm.published import as_printed, printed_unit, published
 from pamm.strict_json import read_json
 
 REPORT = "metrics.json"
@@ -20,7 +20,7 @@ class Column:
     score: str
     """The name of the number, such as "mIoU"."""
     unit: str
-    """As printed: "%", "degrees" or "m"."""
+    """As printed: "%", "degrees", "m" or another one; "" for a plain number."""
     higher_is_better: bool
 
 
@@ -64,6 +64,10 @@ def read_report(run: str, checkpoint: str) -> Report:
             )
             for name, task in content["tasks"].items()
         )
+        fractions = {score.score for score in published().scores.values() if score.unit == "%"}
+        for column in columns:
+            if not column.unit and column.score in fractions:
+                raise TypeError(f"a version of old gave {column.score} no unit")
         values = {c.task: content["scores"][c.task][c.score] for c in columns}
         if not all(v is None or isinstance(v, float | int) for v in values.values()):
             raise TypeError("a score is not a number")

@@ -27,6 +27,7 @@ from pamm.data.sample import collate
 from pamm.data.synthetic import Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
 from pamm.errors import PammError, unknown
+from pamm.ranges import Count, Factor, Share, Side, Workers, check_fields
 from pamm.tasks import Task
 
 DATASETS: dict[str, type[MultiTaskDataset]] = {
@@ -48,38 +49,28 @@ class DataConfig:
     """Folder of the data set, or one that holds it (synthetic: of the cache). None = PAMM_DATA
     (synthetic: PAMM_CACHE, else the user's cache). Kept as an absolute path, so that what reads the
     config later finds it from any folder."""
-    size: tuple[int, int] = (128, 160)
+    size: tuple[Side, Side] = (128, 160)
     """Height and width of the training crops; synthetic scenes are rendered at it."""
-    train_count: int | None = None
+    train_count: Count | None = None
     """Use the first so many training images. None = all (synthetic: 600)."""
-    val_count: int | None = None
+    val_count: Count | None = None
     """Use the first so many validation images. None = all (synthetic: 150)."""
-    workers: int = 2
+    workers: Workers = 2
     """Processes that load and augment, beside each training process; 0 = none. The batches are the
     same for any number."""
-    scale: tuple[float, float] = (1.0, 1.0)
+    scale: tuple[Factor, Factor] = (1.0, 1.0)
     """Range of the random scale in training, before a random crop to `size`."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Probability of a horizontal flip in training."""
-    photometric: float = 0.5
+    photometric: Share = 0.5
     """Probability of each step of the photometric distortion in training; 0 = none."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.root is not None:
             object.__setattr__(self, "root", os.path.abspath(os.path.expanduser(self.root)))
-        for name in ("flip", "photometric"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise PammError(f"{name}: got {getattr(self, name)}, want a probability, 0 to 1")
-        if not 0 < self.scale[0] <= self.scale[1]:
-            raise PammError(f"scale: got {self.scale}, want a range 0 < low <= high")
-        if min(self.size) < 1:
-            raise PammError(f"size: got {self.size}, want height and width of at least 1")
-        if self.workers < 0:
-            raise PammError(f"workers: got {self.workers}, want 0 or more")
-        for name in ("train_count", "val_count"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise PammError(f"{name}: got {count}, want at least 1")
+        if self.scale[0] > self.scale[1]:
+            raise PammError(f"scale: got {self.scale}, want a range, the lower number first")
 
 
 def build_dataset(
@@ -312,7 +303,9 @@ def _shorten_temporary_folder() -> None:
     which the names below the folder take some 35; with a longer one no batch ever arrives.
     """
     if len(os.fsencode(tempfile.gettempdir())) > 103 - 40:
-        short = (folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK))
+        short = (
+            folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)
+        )
         tempfile.tempdir = next(short, tempfile.tempdir)
 
 

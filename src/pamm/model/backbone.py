@@ -7,7 +7,7 @@ projected to a common width and resized to a common grid.
 
 import math
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pamm.errors import PammError, unknown
+from pamm.hub import one_try
 from pamm.model.linear import replace_linear_layers
 
 TAPS = 4
@@ -141,8 +142,10 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
     if "." in name and name not in (tags := timm.list_pretrained(name.split(".")[0] + ".*")):
         raise PammError(unknown("backbone", name, tags))
     options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
+    problem = ""
     try:
-        net = _create_for_any_size(name, pretrained is True, options)
+        with one_try() if pretrained is True else nullcontext("") as problem:
+            net = _create_for_any_size(name, pretrained is True, options)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
@@ -151,8 +154,8 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
         if not pretrained:
             raise
         raise PammError(
-            f"backbone {name!r}: the hub gave no weights ({first_line(error)}); give a file of "
-            "them as `pretrained`, or False for none"
+            f"backbone {name!r}: the hub gave no weights ({problem or first_line(error)}); give a "
+            "file of them as --model.pretrained FILE, or start without: --model.pretrained False"
         ) from error
     if isinstance(pretrained, str):
         load_weights(net, Path(pretrained), name)

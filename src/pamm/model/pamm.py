@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from pamm.errors import PammError, unknown
+from pamm.errors import PammError, check_name, unknown
 from pamm.model.backbone import TAPS, Backbone
 from pamm.model.decoder import Decoder
 from pamm.model.experts import Router
@@ -17,6 +17,7 @@ from pamm.model.pame import PAME
 from pamm.model.scan_order import ORDERS
 from pamm.model.stage_fusion import StageFusion
 from pamm.model.task_conv import TaskConv
+from pamm.ranges import Channels, Decay, Range, Width, check_fields
 
 
 @dataclass(frozen=True)
@@ -26,31 +27,31 @@ class ModelConfig:
     Raises PammError where a value is out of range.
     """
 
-    tasks: dict[str, int]
+    tasks: dict[str, Channels]
     """Task name -> output channels."""
     backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
     """A timm model that has forward_intermediates."""
     pretrained: bool | str = False
     """Backbone weights: False for none, True for timm's from the hub, or the path of a file."""
-    stride: int | None = None
+    stride: Annotated[int, Range(1, 1024)] | None = None
     """Pixels per position of the stage maps; None: a ViT's patch size, 16 for other backbones."""
-    d_model: int = 768
+    d_model: Width = 768
     """Channels per task."""
-    d_state: int = 16
+    d_state: Annotated[int, Range(1, 4096)] = 16
     """States N of the scan."""
-    expand: int = 2
+    expand: Annotated[int, Range(1, 64)] = 2
     """Scanned channels per task, in units of d_model."""
-    num_experts: int = 15
+    num_experts: Annotated[int, Range(1, 4096)] = 15
     """Parameter experts shared by all tasks (eq. 14)."""
-    top_k: int = 9
+    top_k: Annotated[int, Range(1, 4096)] = 9
     """Experts that stay active per image and task (table V)."""
-    expert_rank: int = 4
+    expert_rank: Width = 4
     """Rank of one expert."""
     scan: str = "hilbert"
     """Visiting order: hilbert, zorder or serpentine (table VI)."""
     directions: int = 4
     """Rotations of the order that are scanned: 1, 2 or 4 (table VIII)."""
-    stages: int = 4
+    stages: Annotated[int, Range(1, TAPS)] = 4
     """Backbone stages used, the last ones: 1 to 4 (table VII)."""
     task_conv: bool = True
     """Task convolution (table II)."""
@@ -64,30 +65,21 @@ class ModelConfig:
     """Parameter priors for B (table IV)."""
     prior_c: bool = True
     """Parameter priors for C (table IV)."""
-    drop_path: float = 0.15
+    drop_path: Decay = 0.15
     """Stochastic depth rate of the backbone in training."""
 
     def __post_init__(self) -> None:
         if not self.tasks:
             raise PammError("tasks: got none, want at least one {name: channels}")
-        for name, channels in self.tasks.items():
-            if channels < 1:
-                raise PammError(f"tasks: {name!r} has {channels} channels, want at least 1")
-        for field in ("d_model", "d_state", "expand", "num_experts", "expert_rank"):
-            if getattr(self, field) < 1:
-                raise PammError(f"{field}: got {getattr(self, field)}, want at least 1")
-        if not 1 <= self.top_k <= self.num_experts:
+        for name in self.tasks:
+            check_name("tasks: task", name)
+        check_fields(self)
+        if self.top_k > self.num_experts:
             raise PammError(f"top_k: got {self.top_k}, want 1 to num_experts = {self.num_experts}")
         if self.scan not in ORDERS:
             raise PammError(unknown("scan order", self.scan, ORDERS))
         if self.directions not in (1, 2, 4):
             raise PammError(f"directions: got {self.directions}, want 1, 2 or 4")
-        if not 1 <= self.stages <= TAPS:
-            raise PammError(f"stages: got {self.stages}, want 1 to {TAPS}")
-        if self.stride is not None and self.stride < 1:
-            raise PammError(f"stride: got {self.stride}, want at least 1")
-        if not 0 <= self.drop_path < 1:
-            raise PammError(f"drop_path: got {self.drop_path}, want 0 <= drop_path < 1")
 
 
 class PAMM(nn.Module):

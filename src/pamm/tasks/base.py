@@ -6,7 +6,6 @@ target has in front of H and W.
 `pamm.metrics` is imported where a metric is made: it needs SciPy, which predicting does not.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -17,6 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pamm.errors import check_name
+from pamm.ranges import Channels, Weight, check_fields
+
 if TYPE_CHECKING:
     from pamm.metrics import Metric
 
@@ -25,6 +27,9 @@ IGNORE = 255
 
 Protocol = Literal["official", "plain"]
 """How scores are computed: as the published ones were, or without their peculiarities."""
+
+FRACTION = "fraction"
+"""The unit of scores from 0 to 1, such as a mean intersection over union."""
 
 Array = NDArray[Any]
 Picture = NDArray[np.uint8]
@@ -54,7 +59,8 @@ class Task(ABC):
     """The key of the main number in `metric().compute()`."""
     higher_is_better: ClassVar[bool]
     unit: ClassVar[str]
-    """Of the main number: "", "degrees" or "m"."""
+    """Of the main number: FRACTION, which tables show in per cent, "degrees", "m" or another; of a
+    plain number ""."""
     target_lead: ClassVar[tuple[int, ...]]
     """The axes of an un-batched target before (H, W): () for class maps, (3,) for normals."""
     target_dtype: ClassVar[torch.dtype]
@@ -62,16 +68,12 @@ class Task(ABC):
     """Whether random crops should not be filled by one class of this task."""
 
     name: str
-    channels: int
-    loss_weight: float = 1.0
+    channels: Channels
+    loss_weight: Weight = 1.0
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be at least 1")
-        if not (math.isfinite(self.loss_weight) and self.loss_weight >= 0):
-            raise ValueError(
-                f"task {self.name!r}: loss_weight is {self.loss_weight}, must be finite and >= 0"
-            )
+        check_name("task", self.name)
+        check_fields(self, f"task {self.name!r}: ")
 
     def loss(self, logits: Tensor, target: Tensor, *, mean: Mean = alone) -> Tensor:
         """The training loss, a scalar, before `loss_weight`: the mean over the valid pixels.

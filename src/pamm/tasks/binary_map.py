@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pamm.tasks.base import (
+    FRACTION,
     IGNORE,
     Array,
     Mean,
@@ -35,7 +36,7 @@ class BinaryMap(Task, ABC):
     """
 
     higher_is_better: ClassVar[bool] = True
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = FRACTION
     target_lead: ClassVar[tuple[int, ...]] = (1,)
     target_dtype: ClassVar[torch.dtype] = torch.uint8
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from pamm.ranges import MatchDistance, Share
 from pamm.tasks.binary_map import BinaryMap
 
 if TYPE_CHECKING:
@@ -22,17 +23,10 @@ class Boundary(BinaryMap):
     name: str = type_name
     channels: int = 1
     loss_weight: float = 50.0
-    positive_weight: float = 0.95
+    positive_weight: Share = 0.95
     """Weight of boundary pixels; the rest weigh 1 minus this. Published: 0.88 NYUD, 0.95 PASCAL."""
-    max_dist: float = 0.0075
+    max_dist: MatchDistance = 0.0075
     """Farthest match in the score, as a share of the image diagonal. Published: 0.011 NYUD."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.positive_weight <= 1:
-            raise ValueError(
-                f"task {self.name!r}: positive_weight is {self.positive_weight}, must be in 0..1"
-            )
 
     def metric(self) -> "BoundaryF":
         from pamm.metrics import BoundaryF

@@ -3,14 +3,17 @@
 from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pamm.errors import PammError
+from pamm.ranges import Range
 from pamm.tasks.base import (
+    FRACTION,
     IGNORE,
     Array,
     Mean,
@@ -36,13 +39,14 @@ class ClassMap(Task, ABC):
     """
 
     higher_is_better: ClassVar[bool] = True
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = FRACTION
     target_lead: ClassVar[tuple[int, ...]] = ()
     target_dtype: ClassVar[torch.dtype] = torch.int64
 
     class_names: tuple[str, ...] = ()
-    """One name a class, in order, or none at all. A class named "background" is drawn dark."""
-    ignore_index: int = IGNORE
+    """One name a class, in order, or none at all: any printable text. A class named "background" is
+    drawn dark."""
+    ignore_index: Annotated[int, Range(-(2**31), 2**31 - 1)] = IGNORE
     protocol: Protocol = "official"
     """Of the main score: the mean over all classes, one never seen counting 0 (official), or over
     the classes that the labels or the predictions show (plain)."""
@@ -54,6 +58,12 @@ class ClassMap(Task, ABC):
                 f"task {self.name!r}: {len(self.class_names)} class names for {self.channels} "
                 "channels; give one name a channel, or ()"
             )
+        for class_name in self.class_names:
+            if not isinstance(class_name, str) or not class_name.isprintable():
+                raise PammError(
+                    f"task {self.name!r}: class name {class_name!a}: want text in one line "
+                    "that can be printed"
+                )
         if 0 <= self.ignore_index < self.channels:
             raise ValueError(
                 f"task {self.name!r}: ignore_index {self.ignore_index} is also one of the "

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pamm.ranges import Metres
 from pamm.tasks.base import Array, Mean, Picture, Task, mean_over_images, sum_over_count
 from pamm.tasks.colours import INVALID, near_bright
 
@@ -33,9 +34,9 @@ class Depth(Task):
 
     name: str = type_name
     channels: int = 1
-    mean_depth: float = 2.5
+    mean_depth: Metres = 2.5
     """Metres, of the training data: where the head starts. The default suits a room."""
-    max_depth: float = 80.0
+    max_depth: Metres = 80.0
     """Farther targets take no part in the score."""
 
     def __post_init__(self) -> None:
