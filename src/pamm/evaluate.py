@@ -1,6 +1,7 @@
 """Scores of a model on a data set, one metric per task, and the report that says how."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -58,30 +59,57 @@ def evaluate(
         label: of the progress line.
 
     Returns:
-        {task: {score name: value}}, fractions, degrees and metres, with the task's mean validation
-        loss per image as "loss".
+        {task: {score name: value}}, fractions, degrees and metres. Beside the scores, "loss" is the
+        task's loss over the data set as if it were one batch, NaN without any label, and "images"
+        the number of images with a label that the score counts.
     """
     metrics = {name: task.metric() for name, task in tasks.items()}
-    # The sum in exact parts (see `exact_parts`), and the number of images.
-    losses = {name: torch.zeros(4, dtype=torch.float64) for name in tasks}
+    losses = {name: DatasetLoss(task) for name, task in tasks.items()}
     device, training = next(model.parameters()).device, model.training
     model.eval()
     for batch in progress(batches, label=label):
         logits = forward_views(model, batch["image"].to(device), tasks, views, precision=precision)
         for name, task in tasks.items():
             given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
-            if images := len(target):
+            if len(target):
                 target = target.to(device)
                 metrics[name].update(task.decode(given), target)
-                losses[name][:3] += exact_parts(task.loss(given, target).cpu() * images)
-                losses[name][3] += images
+                losses[name].update(given, target)
     model.train(training)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})
-        *parts, images = total(losses[name]).tolist()
-        scores[name] = {**metric.compute(), "loss": sum(parts) / max(images, 1)}
+        scores[name] = {**metric.compute(), **losses[name].compute(total)}
     return scores
+
+
+class DatasetLoss:
+    """The loss of a task over a data set, from sums and counts of labelled pixels.
+
+    Each image is summed by itself, and the sums are added exactly (see `exact_parts`), so neither
+    the size of the batches nor the number of processes changes it.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        nothing = torch.zeros(1, task.channels, 1, 1), task.missing(1, 1)[None]
+        sums, counts = task.loss_sums(*nothing)
+        self._sums = exact_parts(sums) * 0
+        self._counts = torch.cat([counts * 0, torch.zeros(1, dtype=torch.int64)])
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch, arguments as of `Task.loss`."""
+        images = zip(logits.split(1), target.split(1), strict=True)
+        sums, counts = zip(*(self._task.loss_sums(*image) for image in images), strict=True)
+        self._sums += exact_parts(torch.stack(sums).cpu()).sum(dim=1)
+        self._counts[:-1] += torch.stack(counts).sum(dim=0).cpu()
+        self._counts[-1] += self._task.is_scored(target).sum().cpu()
+
+    def compute(self, total: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """ "loss" and "images" of all processes; `total` sums a tensor over them."""
+        sums, counts = total(self._sums).sum(dim=0), total(self._counts)
+        loss = float(self._task.mean_loss(sums, counts[:-1])) if counts[-2] else math.nan
+        return {"loss": loss, "images": int(counts[-1])}
 
 
 def _listed(
