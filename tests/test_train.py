@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pamm.checkpoint import find, load, load_training, newest
+from pamm.checkpoint import TRAINING, find, load, newest
 from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
@@ -24,6 +24,7 @@ from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
 from pamm.run_log import read_records
 from pamm.strict_json import to_json
+from pamm.tensor_files import read_training
 from pamm.train import TrainConfig
 
 
@@ -179,7 +180,9 @@ def test_averaged_weights_resume_bit_equal(tmp_path):
         tiny(steps=3, ema=0.9, validate_every=9, checkpoint_every=1, keep=3), broken, resume=True
     )
     assert_same(whole, broken)
-    raw, same = (load_training(newest(run, "last"))["weights"] for run in (whole, broken))
+    raw, same = (
+        read_training(newest(run, "last") / TRAINING)["weights"] for run in (whole, broken)
+    )
     assert all(torch.equal(raw[name], same[name]) for name in raw)
     assert not torch.equal(raw["pame.0.D"], weights(whole)["pame.0.D"])
 

@@ -144,7 +144,7 @@ def save(
     }
     final = run / f"{kind}-{step:06d}"
     with replacing_folder(final) as folder:
-        write_weights(model, folder / WEIGHTS)
+        write_weights(model.state_dict(), folder / WEIGHTS)
         write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
         if training is not None:
             write_training(training, folder / TRAINING)

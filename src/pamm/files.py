@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; it is named by `path`.
     """
-    # Some characters of the name, as a name may be 255 bytes long, of which a character has up to 4.
+    # Some characters of the name only: a name may be 255 bytes long, a character up to 4.
     temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

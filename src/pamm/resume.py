@@ -16,7 +16,7 @@ from pamm.checkpoint import TRAINING, check_labels, read_description
 from pamm.errors import PammError
 from pamm.model import PAMM
 from pamm.sharding import load_optimizer_state, optimizer_state
-from pamm.tensor_files import alike, check_tensors, damaged_training
+from pamm.tensor_files import alike, check_tensors, damaged_training, read_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def restore(run: Path, network: PAMM, *, apart: bool) -> Resumed:
             raise PammError(f"{str(folder)!r} holds another model than the one that is trained")
         check_labels(saved.tasks, network.tasks, where=f"{str(folder)!r} was trained")
         checkpoint.load_weights(network, folder)
-        state = checkpoint.load_training(folder)
+        state = read_training(folder / TRAINING)
     file = (folder or run) / TRAINING
     judged = copy.deepcopy(network) if apart else network
     if "weights" in state:  # the model is their average

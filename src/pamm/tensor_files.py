@@ -41,7 +41,7 @@ def write_training(state: dict, path: Path) -> None:
         OSError: the file cannot be written, for example as the disk is full.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
-        noting = _Noting(file)
+        noting: Any = _Noting(file)
         try:
             torch.save(state, noting)
         except RuntimeError:  # PyTorch's, of a position in the file: the cause is lost on it
