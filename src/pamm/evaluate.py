@@ -10,26 +10,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pamm.checkpoint import CONFIG, find, load
+from pamm.checkpoint import CONFIG, check_labels, find, load, read_description
+from pamm.constants import are_of_one_size, constant_scores
 from pamm.data import (
     Batch,
     DataConfig,
     MultiTaskDataset,
+    dataset_tasks,
     eval_dataset,
     evaluation_batches,
+    select_tasks,
 )
 from pamm.distributed import is_first, launch, total_over
 from pamm.errors import PammError, unknown
-from pamm.files import write_text
+from pamm.files import check_file, reason, write_text
 from pamm.image_list import ImageList, read_image_list
-from pamm.metrics import Metric
 from pamm.metrics.base import exact_parts
 from pamm.precision import Precision
 from pamm.progress import progress
-from pamm.strict_json import from_json, read_json, to_json
+from pamm.strict_json import from_json, to_json
 from pamm.tasks import Protocol, Task
 from pamm.views import ONE_VIEW, Views, forward_views
 
+REPORT = "metrics.json"
 Scores = dict[str, dict[str, float]]
 Lists = Mapping[str, ImageList]
 
@@ -156,23 +159,29 @@ def evaluate_run(
             another number of threads. All of them return the scores, the first one writes the
             report.
         precision: of the network's arithmetic; the report names it.
-        trivial: also score the constant predictor of each task (`Task.constant_prediction`).
+        trivial: also score the constant predictor of each task (`constant_scores`).
 
     Returns:
         The report, which is also written to metrics.json in the folder of the model.
 
     Raises:
-        PammError: no such model, data set or split; a list that does not fit the data set.
+        PammError: no such model, data set or split; a data set with other classes; a list that does
+            not fit it; a folder that cannot be written to. All this is known before the work.
+        Unfinished: the scores are there, but they could not be written, or the constants not made.
     """
     folder = find(source, checkpoint=checkpoint)
+    check_file(folder / REPORT, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=torch.device(device).type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
-    saved = read_json(folder / CONFIG)
-    config = from_json(DataConfig, saved["data"], where="data")
+    saved = read_description(folder)
+    config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
     if root is not None:
         config = replace(config, root=root)
     tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
+    declared = select_tasks(dataset_tasks(config), tasks)
+    check_labels(model.tasks, declared, where=f"{str(folder)!r} was trained")
     dataset = eval_dataset(config, split, tasks=list(tasks))
+    train = eval_dataset(config, "train", tasks=list(tasks)) if trivial else None
     chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
     batches = evaluation_batches(
         dataset,
@@ -190,34 +199,81 @@ def evaluate_run(
         views=views,
         precision=precision,
     )
+    counts = {name: int(values.pop("images")) for name, values in scores.items()}
     how = {
         "preset": protocol,
         "scales": views.scales,
         "flip": views.flip,
         "precision": precision,
-        "step": saved["step"],
+        "step": saved.step,
     }
-    report = {
+    report: dict[str, Any] = {
         "model": str(folder),
-        "backbone": saved["model"]["backbone"],
-        "step": saved["step"],
+        "backbone": saved.model.backbone,
+        "step": saved.step,
         "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
         "tasks": {name: main_score(task) for name, task in tasks.items()},
         "protocol": {
-            name: {**task.metric().describe(), "images": chosen[name].describe(), **how}
+            name: {
+                **task.metric().describe(),
+                "images": {**chosen[name].describe(), "count": counts[name]},
+                **how,
+            }
             for name, task in tasks.items()
         },
-        "notes": departures(dataset, chosen) if split == "val" else [],
+        "notes": departures(dataset, counts) if split == "val" else [],
         "scores": scores,
     }
-    if trivial and is_first():
-        train = eval_dataset(config, "train", tasks=list(tasks))
-        report["trivial"] = constant_scores(train, dataset, tasks, lists=chosen)
     report = to_json(report)
     if is_first():
-        write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
+        keep_report(report, folder)
+        if train is not None:
+            add_constants(report, folder, train, dataset, tasks, lists=chosen)
     return report
+
+
+class Unfinished(PammError):
+    """Scores were computed, but what was to be done with them failed; they are in `report`."""
+
+    def __init__(self, why: str, report: dict[str, Any]) -> None:
+        super().__init__(why)
+        self.report = report
+
+
+def keep_report(report: dict[str, Any], folder: Path) -> None:
+    """Write a report into the folder of its model.
+
+    Raises:
+        Unfinished: it cannot be written, for example as the disk is full.
+    """
+    path = folder / REPORT
+    try:
+        write_text(path, json.dumps(report, indent=1) + "\n")
+    except OSError as error:
+        why = f"the scores cannot be written to {str(path)!r}: {reason(error)}"
+        raise Unfinished(why, report) from None
+
+
+def add_constants(
+    report: dict[str, Any],
+    folder: Path,
+    train: MultiTaskDataset,
+    test: MultiTaskDataset,
+    tasks: Mapping[str, Task],
+    *,
+    lists: Lists,
+) -> None:
+    """Add the scores of constants to a report that is in its folder already, and write it again."""
+    try:
+        everywhere = not are_of_one_size(train, test)
+        scores = constant_scores(train, test, tasks, lists=lists, everywhere=everywhere)
+    except (ValueError, OSError) as error:  # of a damaged file in the training part, for example
+        why = f"no constant predictions to compare with: {error}; the scores are complete"
+        raise Unfinished(why, report) from None
+    report["trivial"] = to_json(scores)
+    report["constant"] = "one for all positions" if everywhere else "per position"
+    keep_report(report, folder)
 
 
 def main_score(task: Task) -> dict[str, Any]:
@@ -246,42 +302,17 @@ def image_lists(
     return lists
 
 
-def departures(dataset: MultiTaskDataset, lists: Lists) -> list[str]:
-    """One sentence for each task whose published scores are over other images than these."""
-    return [
-        f"{task}: computed over {len(lists[task].ids)} images, the published scores over "
-        f"{published}; they cannot be compared to the digit. With the published list of images in "
-        f"a file give --lists {task} FILE"
-        for task, published in dataset.published_images.items()
-        if task in lists and len(lists[task].ids) != published
-    ]
+def departures(dataset: MultiTaskDataset, counts: Mapping[str, int]) -> list[str]:
+    """One sentence for each task whose published scores are over other images than these.
 
-
-def constant_scores(
-    train: MultiTaskDataset,
-    test: MultiTaskDataset,
-    tasks: Mapping[str, Task],
-    *,
-    lists: Lists | None = None,
-) -> Scores:
-    """What a predictor reaches that knows the training labels and never looks at the image.
-
-    Raises:
-        PammError: the images differ in size, so that positions mean nothing.
+    Args:
+        dataset: knows over how many images the published scores are.
+        counts: {task: number of images with a label that were scored}.
     """
-    scores = {}
-    for name, task in tasks.items():
-        labels = (train[i]["targets"][name] for i in range(len(train)))
-        metric: Metric = task.metric()
-        images = (lists or {}).get(name)
-        try:
-            prediction = task.constant_prediction(labels)[None]
-            for i in progress(range(len(test)), label=f"constant {task.title}"):
-                if images is None or test.name(i) in images.ids:
-                    metric.update(prediction, test[i]["targets"][name][None])
-        except ValueError as error:  # of the sizes, which the loaders have let pass
-            raise PammError(
-                f"no constant prediction of {name!r}: {error}. Leave --trivial out"
-            ) from None
-        scores[name] = metric.compute()
-    return scores
+    return [
+        f"{task}: computed over {counts[task]} {'image' if counts[task] == 1 else 'images'}, the "
+        f"published scores over {published}; they cannot be compared to the digit. With the "
+        f"published list of images in a file give --lists {task} FILE"
+        for task, published in dataset.published_images.items()
+        if task in counts and counts[task] != published
+    ]
