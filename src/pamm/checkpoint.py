@@ -205,7 +205,7 @@ def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where
     for name, old in trained.items():
         new = data[name]
         if (old.type_name, old.channels) != (new.type_name, new.channels):
-            was, now = (f"{task.channels} channels of {task.type_name}" for task in (old, new))
+            was, now = (f"{task.type_name} (channels: {task.channels})" for task in (old, new))
         elif old.pad_value != new.pad_value:
             was, now = (f"{task.pad_value} for pixels without a label" for task in (old, new))
         else:

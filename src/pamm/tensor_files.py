@@ -118,16 +118,18 @@ def read_training(path: Path) -> dict[str, Any]:
         PammError: it is missing or damaged.
     """
     try:
-        with path.open("rb") as file:
-            state = torch.load(file, map_location="cpu", weights_only=True)
+        file = path.open("rb")
     except FileNotFoundError:
         raise PammError(
             f"{str(path.parent)!r} has no {path.name}, so this training cannot be resumed"
         ) from None
     except OSError as error:
         raise PammError(f"{str(path)!r} cannot be read: {reason(error)}") from None
-    except Exception:  # pickle's, the archive's and PyTorch's, with advice that is none here
-        raise damaged_training(path, "it is not a whole file of tensors") from None
+    with file:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception:  # pickle's, the archive's and PyTorch's, with advice that is none here
+            raise damaged_training(path, "it is not a whole file of tensors") from None
     if not isinstance(state, dict):
         raise damaged_training(path, "it holds no training state")
     return state
