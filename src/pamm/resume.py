@@ -38,7 +38,7 @@ class Resumed:
         Raises:
             PammError: they are of another optimiser or precision.
         """
-        if not self.state:
+        if not self.step:
             return
         precision = fabric.strategy.precision
         check_optimizer_state(self.state["optimizer"], optimizer, self.file)
@@ -48,13 +48,14 @@ class Resumed:
             precision.load_state_dict(dict(self.state["precision"]))
 
 
-def restore(run: Path, network: PAMM, *, apart: bool) -> Resumed:
+def restore(run: Path, network: PAMM, *, averaged: bool, sharded: bool) -> Resumed:
     """Put the weights of a run's newest checkpoint in place, if there is one.
 
     Args:
         run: the run directory.
         network: the one that is trained, with its tasks; neither sharded nor moved to a device yet.
-        apart: whether another one is validated and saved: an average, or a whole one.
+        averaged: whether an average of the weights is validated and saved.
+        sharded: whether the network will be, so that a whole one beside it is validated and saved.
 
     Raises:
         PammError: the checkpoint is damaged, or of another model, data set or training.
@@ -68,8 +69,10 @@ def restore(run: Path, network: PAMM, *, apart: bool) -> Resumed:
         check_labels(saved.tasks, network.tasks, where=f"{str(folder)!r} was trained")
         checkpoint.load_weights(network, folder)
         state = read_training(folder / TRAINING)
+        if state.keys() != {"optimizer", "precision", *(["weights"] if averaged else [])}:
+            raise damaged_training(folder / TRAINING, "the state in it is that of another training")
     file = (folder or run) / TRAINING
-    judged = copy.deepcopy(network) if apart else network
+    judged = copy.deepcopy(network) if averaged or sharded else network
     if "weights" in state:  # the model is their average
         check_tensors(state["weights"], network.state_dict(), file)
         network.load_state_dict(state.pop("weights"))

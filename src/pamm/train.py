@@ -162,7 +162,7 @@ def train(
     )
     network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
-    resumed = restore(run, network, apart=averaged or sharded)
+    resumed = restore(run, network, averaged=averaged, sharded=sharded)
     start, judged = resumed.step, resumed.judged
     if averaged:
         judged.to(fabric.device)
