@@ -1,17 +1,24 @@
 """Models on disk: what is saved comes back, and what is damaged or foreign is said so."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
+import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
-from pamm.checkpoint import find, load, newest, save
+from pamm.checkpoint import check_labels, find, load, newest, save
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.model import PAMM, ModelConfig
-from pamm.tasks import default_task
+from pamm.tasks import Boundary, Depth, Semseg, default_task
+from pamm.tensor_files import _Noting, read_training, read_weights, write_training
 
 TASKS = {"semseg": 5, "depth": 1}
 
@@ -109,6 +116,206 @@ def another_width(content: bytes) -> bytes:
 def test_damage_is_said(run, tmp_path, file, change, message):
     with pytest.raises(PammError, match=message):
         load(damaged(run, tmp_path / "copy", file, change))
+
+
+def edited(**changes: object) -> object:
+    """A change of config.json by hand: model__d_state=3 sets that one value."""
+
+    def change(content: bytes) -> bytes:
+        config = json.loads(content)
+        for key, value in changes.items():
+            *path, last = key.split("__")
+            part = config
+            for step in path:
+                part = part[step]
+            part[last] = value
+        return json.dumps(config).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": []}, "model: want an object"),
+        ({"model": None}, "model: want an object"),
+        ({"model__d_model": "16"}, "model.d_model: got '16', want int"),
+        ({"model__d_state": 2.0}, "model.d_state: got 2.0, want int"),
+        ({"model__drop_path": None}, "model.drop_path: got None, want float"),
+        ({"model__drop_path": float("nan")}, "NaN is not JSON"),
+        ({"model__backbone": 3}, "model.backbone: got 3, want str"),
+        ({"model__backbone": "test_vitt"}, "test_vitt"),
+        ({"model__tasks": ["depth"]}, "model.tasks: got \\['depth'\\], want dict"),
+        ({"model__tasks": {"depth": 1}}, "contradicts itself"),
+        ({"model__tasks__depth": True}, "model.tasks.depth: got True, want int"),
+        ({"model__nothing": 1}, "model: unknown field 'nothing'"),
+        ({"tasks": []}, "tasks: want an object"),
+        ({"tasks__depth": 1}, "tasks.depth without 'type'"),
+        ({"tasks__depth": {}}, "tasks.depth without 'type'"),
+        ({"tasks__depth__type": ["depth"]}, "tasks.depth without 'type'"),
+        ({"tasks__depth__type": "dept"}, "unknown task 'dept': did you mean 'depth'"),
+        ({"tasks__depth__channels": 3}, "tasks.depth: .*channels is 3, must be 1"),
+        ({"tasks__depth__channels": "1"}, "tasks.depth.channels: got '1', want int"),
+        ({"tasks__depth__max_depth": [80]}, "tasks.depth.max_depth: got \\[80\\], want float"),
+        ({"tasks__depth__title": "x"}, "tasks.depth"),
+        ({"tasks__semseg__class_names": ["wall", 2]}, "class_names\\[1\\]: got 2, want str"),
+        ({"tasks__semseg__channels": 6}, "contradicts itself"),
+        ({"image_size": 128}, "image_size: got 128, want tuple"),
+        ({"image_size": [128]}, "image_size: got \\[128\\], want tuple"),
+        ({"step": "7"}, "step: got '7', want int"),
+        ({"format": "1"}, "has format '1'"),
+        ({"format": 2**70}, "has format 1180591620717411303424"),
+    ],
+)
+def test_what_was_edited_by_hand_and_does_not_fit(run, tmp_path, changes, message):
+    with pytest.raises(PammError, match=message) as error:
+        load(damaged(run, tmp_path / "copy", "config.json", edited(**changes)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_byte_order_mark_in_config(run, tmp_path):
+    load(damaged(run, tmp_path / "copy", "config.json", lambda content: b"\xef\xbb\xbf" + content))
+
+
+def test_why_a_file_cannot_be_read(run, tmp_path, monkeypatch):
+    folder = damaged(run, tmp_path / "copy", "model.safetensors", None)
+    (folder / "model.safetensors").mkdir()
+    with pytest.raises(PammError, match="model.safetensors' cannot be read: Is a directory"):
+        load(folder)
+    with pytest.raises(PammError, match="cannot be read: File name too long"):
+        load("x" * 300)
+
+    def refuse(*_: object, **__: object) -> None:  # as root may read anything
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(PammError, match="model.safetensors' cannot be read: Permission denied"):
+            read_weights(find(run) / "model.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        with pytest.raises(PammError, match="cannot be read: Permission denied"):
+            load(run)
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(PammError, match=f"{run.name}' cannot be read: Permission denied"):
+        load(run)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
+def test_everybody_may_read_what_the_umask_lets_them(tmp_path):
+    former = os.umask(0o022)
+    try:
+        folder = save(tmp_path, "last", 1, small(), data=DataConfig(), training={"a": 1})
+    finally:
+        os.umask(former)
+    files = sorted(folder.iterdir())
+    assert [file.name for file in files] == ["config.json", "model.safetensors", "training.pt"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o644}
+
+
+def full_weights(*_: object) -> None:
+    text = "Error while serializing: I/O error: No space left on device (os error 28)"
+    raise SafetensorError(text)
+
+
+def full_training(_state: object, file: object) -> None:
+    """As PyTorch: what the file said is lost on it."""
+    with contextlib.suppress(OSError):
+        file.write(b"x")
+    raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+
+
+class Full:
+    def write(self, _content: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def full_text(path: Path, _text: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "training.pt"])
+def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, file):
+    model = small()
+    before = save(tmp_path, "last", 1, model, data=DataConfig(), training={"a": 1})
+    if file == "model.safetensors":
+        monkeypatch.setattr("pamm.tensor_files.save_file", full_weights)
+    elif file == "config.json":
+        monkeypatch.setattr("pamm.checkpoint.write_text", full_text)
+    else:
+        monkeypatch.setattr("torch.save", full_training)
+        monkeypatch.setattr("pamm.tensor_files._Noting", lambda _: noting)
+        noting = _Noting(Full())
+    with pytest.raises(OSError, match="No space left on device") as error:
+        save(tmp_path, "last", 2, model, data=DataConfig(), training={"a": 2})
+    assert error.value.errno == errno.ENOSPC
+    assert error.value.filename.endswith(file)
+    assert newest(tmp_path, "last") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last-000001"]
+    load(tmp_path)
+    assert read_training(before / "training.pt") == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: b"",
+        lambda content: content[:-20] + b"\0" * 20,
+        lambda content: b"not a training",
+        lambda content: content[100:],
+    ],
+)
+def test_a_damaged_training_state(tmp_path, change):
+    write_training({"x": torch.arange(1000.0)}, tmp_path / "training.pt")
+    content = (tmp_path / "training.pt").read_bytes()
+    (tmp_path / "training.pt").write_bytes(change(content))
+    with pytest.raises(PammError, match="training.pt' is damaged: it is not a whole file") as error:
+        read_training(tmp_path / "training.pt")
+    assert "\n" not in str(error.value)
+
+
+def test_code_in_a_training_state_does_not_run(tmp_path):
+    class Call:
+        def __reduce__(self) -> tuple:
+            return (os.mkdir, (str(tmp_path / "made"),))
+
+    torch.save({"x": Call()}, tmp_path / "training.pt")
+    with pytest.raises(PammError, match="is damaged") as error:
+        read_training(tmp_path / "training.pt")
+    assert "weights_only" not in str(error.value)
+    assert not (tmp_path / "made").exists()
+    torch.save([1], tmp_path / "training.pt")
+    with pytest.raises(PammError, match="it holds no training state"):
+        read_training(tmp_path / "training.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"channels": 6, "class_names": ()},
+            r"with semseg \(channels: 5\), the data set has semseg \(channels: 6\)",
+        ),
+        ({"ignore_index": 254}, "with 255 for pixels without a label, the data set has 254"),
+        (
+            {"class_names": ("a", "b", "d", "c", "e")},
+            "with 'c' as its class 2, the data set has 'd'",
+        ),
+    ],
+)
+def test_labels_that_are_not_those_of_the_training(change, message):
+    old = Semseg(channels=5, class_names=("a", "b", "c", "d", "e"))
+    check_labels({"semseg": old}, {"semseg": replace(old, loss_weight=2.0)}, where="it was trained")
+    check_labels({"semseg": old}, {"semseg": replace(old, class_names=())}, where="it was trained")
+    new = {"semseg": replace(old, **change), "depth": Depth()}
+    with pytest.raises(PammError, match=f"task 'semseg': it was trained {message}"):
+        check_labels({"semseg": old}, new, where="it was trained")
+
+
+def test_another_kind_of_task_of_the_same_name():
+    with pytest.raises(PammError, match=r"with boundary \(channels: 1\), the data set has depth"):
+        check_labels({"x": Boundary(name="x")}, {"x": Depth(name="x")}, where="it was trained")
 
 
 def test_nothing_there(tmp_path):

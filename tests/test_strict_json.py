@@ -19,6 +19,15 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Picky:
+    x: int = 0
+
+    def __post_init__(self) -> None:
+        if self.x < 0:
+            raise ValueError("x must not be negative")
+
+
+@dataclass(frozen=True)
 class Outer:
     rate: float
     weights: bool | str = False
@@ -26,6 +35,7 @@ class Outer:
     kind: Literal["a", "b"] = "a"
     inner: Inner = field(default_factory=Inner)
     tasks: dict[str, int] = field(default_factory=dict)
+    picky: Picky = field(default_factory=Picky)
 
 
 def test_round_trip():
@@ -61,16 +71,60 @@ def test_defaults_fill_what_is_left_out_and_whole_numbers_are_numbers():
         ({"rate": 1, "inner": {"size": [1, "2"]}}, r"Outer.inner.size\[1\]: got '2', want int"),
         ({"rate": 1, "tasks": {"depth": None}}, "Outer.tasks.depth: got None, want int"),
         ([], "Outer: got .*, want the fields of Outer"),
+        ({"rate": float("nan")}, "Outer.rate: got nan, want finite float"),
+        ({"rate": float("inf")}, "Outer.rate: got inf, want finite float"),
+        ({"rate": 10**400}, "Outer.rate: got 1000.*000, want float"),
+        ({"rate": None}, "Outer.rate: got None, want float"),
+        ({"rate": [[[[[[[[[1]]]]]]]]]}, r"Outer.rate: got \[.*\.\.\..*\], want float"),
+        ({"rate": "x" * 10_000}, "^.{,200}$"),
+        ({"rate": 1, "kind": True}, "Outer.kind: got True, want 'a' or 'b'"),
+        ({"rate": 1, "kind": ["a"]}, r"Outer.kind: got \['a'\]"),
+        ({"rate": 1, "stride": True}, "Outer.stride: got True"),
+        ({"rate": 1, "inner": None}, "Outer.inner: got None, want the fields of Inner"),
+        ({"rate": 1, "inner": {"names": "ab"}}, "Outer.inner.names: got 'ab', want tuple"),
+        ({"rate": 1, "tasks": {"a\nb": "c"}}, r"Outer.tasks.'a\\nb': got 'c', want int"),
+        ({"rate": 1, "tasks": [1]}, r"Outer.tasks: got \[1\], want dict"),
+        ({"rate": 1, "picky": {"x": -1}}, "^Outer.picky: x must not be negative$"),
+        ({"rate": 1, "": 2}, "Outer: unknown field ''"),
     ],
 )
 def test_what_does_not_fit(value, message):
-    with pytest.raises(PammError, match=message):
+    with pytest.raises(PammError, match=message) as error:
         from_json(Outer, value)
+    assert "\n" not in str(error.value)
 
 
-def test_files_that_are_not_json(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "Expecting property name"),
+        (b"", "Expecting value"),
+        (b'{"a": 1} x', "Extra data"),
+        (b"[" * 100_000, "it is nested too deeply"),
+        (b'{"a":' * 100_000, "it is nested too deeply"),
+        (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' comes more than once"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b"[-Infinity]", "-Infinity is not JSON"),
+        (b"9" * 5000, "limit"),
+        (b"\xff\xfe{}", "can't decode byte"),
+        (b'{"a": "\n"}', "Invalid control character"),
+    ],
+)
+def test_files_that_are_not_json(tmp_path, content, message):
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(PammError, match=f"broken.json' cannot be read as JSON: .*{message}") as e:
+        read_json(path)
+    assert "\n" not in str(e.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(PammError, match="no file"):
         read_json(tmp_path / "missing.json")
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(PammError, match="cannot be read as JSON"):
-        read_json(tmp_path / "broken.json")
+    with pytest.raises(PammError, match="cannot be read: Is a directory"):
+        read_json(tmp_path)
+
+
+def test_a_byte_order_mark_is_none_of_the_content(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')  # as Windows' editors write it
+    assert read_json(tmp_path / "a.json") == {"a": 1}

@@ -1,21 +1,25 @@
 """Training: a killed and resumed run is the unbroken run, bit by bit; the records; the errors."""
 
+import errno
 import json
+import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pamm.checkpoint import find, load, load_training, newest
+from pamm import run_log
+from pamm.checkpoint import TRAINING, find, load, newest
 from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
@@ -24,7 +28,9 @@ from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
 from pamm.run_log import read_records
 from pamm.strict_json import to_json
-from pamm.train import TrainConfig
+from pamm.tasks import default_task
+from pamm.tensor_files import read_training
+from pamm.train import TrainConfig, total_loss
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -179,7 +185,9 @@ def test_averaged_weights_resume_bit_equal(tmp_path):
         tiny(steps=3, ema=0.9, validate_every=9, checkpoint_every=1, keep=3), broken, resume=True
     )
     assert_same(whole, broken)
-    raw, same = (load_training(newest(run, "last"))["weights"] for run in (whole, broken))
+    raw, same = (
+        read_training(newest(run, "last") / TRAINING)["weights"] for run in (whole, broken)
+    )
     assert all(torch.equal(raw[name], same[name]) for name in raw)
     assert not torch.equal(raw["pame.0.D"], weights(whole)["pame.0.D"])
 
@@ -239,6 +247,285 @@ def test_another_experiment_does_not_resume(unbroken):
     other = replace(tiny(), optim=OptimConfig(lr=5.0))
     with pytest.raises(PammError, match=r"another experiment: optim.lr was 0.001, is 5.0"):
         run_experiment(other, unbroken, resume=True)
+
+
+def test_tasks_in_another_order_are_another_experiment(unbroken):
+    """Per-task weights are stacked in the order of the tasks."""
+    experiment = tiny()
+    model = replace(experiment.model, tasks=dict(reversed(TASKS.items())))
+    with pytest.raises(PammError, match="another experiment: the order of model.tasks was"):
+        run_experiment(replace(experiment, model=model), unbroken, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_without_its_config_neither_goes_on_nor_is_overwritten(unbroken, tmp_path, resume):
+    run = copied(unbroken, tmp_path)
+    (run / "config.json").unlink()
+    other = replace(tiny(), optim=OptimConfig(lr=5.0))
+    for gone in ("last-000006", "best", "metrics.jsonl"):
+        with pytest.raises(PammError, match=f"holds '{gone}.* of a run, but no config.json that"):
+            run_experiment(other, run, resume=resume)
+        for path in run.glob(f"{gone}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def copied(run: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(run, folder / "copy"))
+
+
+def test_a_second_run_in_a_directory_is_refused_and_the_first_goes_on(unbroken, tmp_path):
+    process, run = start(tiny(steps=500, validate_every=500), tmp_path), tmp_path / "run"
+    try:
+        before = (run / "config.json").read_bytes()
+        for resume in (False, True):
+            with pytest.raises(PammError, match="run' is in use by another program: wait for it"):
+                run_experiment(tiny(), run, resume=resume)
+        assert process.poll() is None
+        assert (run / "config.json").read_bytes() == before
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_lock_does_not_outlive_a_killed_run(tmp_path):
+    process = start(tiny(), tmp_path)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run_experiment(read_experiment(tmp_path / "run/config.json"), tmp_path / "run", resume=True)
+
+
+def shape(state: dict) -> None:
+    state["optimizer"]["state"][3]["exp_avg"] = torch.zeros(2)
+
+
+def kind(state: dict) -> None:
+    state["optimizer"]["state"][3]["exp_avg_sq"] = torch.zeros(2, dtype=torch.int64)
+
+
+def wider(state: dict) -> None:
+    values = state["optimizer"]["state"][3]
+    values["exp_avg"] = values["exp_avg"].double()
+
+
+def name(state: dict) -> None:
+    state["optimizer"]["state"][3]["exp"] = state["optimizer"]["state"][3].pop("exp_avg")
+
+
+def number(state: dict) -> None:
+    state["optimizer"]["state"][10_000] = state["optimizer"]["state"].pop(3)
+
+
+def no_tensor(state: dict) -> None:
+    state["optimizer"]["state"][3]["step"] = "2"
+
+
+def no_state(state: dict) -> None:
+    state["optimizer"]["state"] = []
+
+
+def no_optimizer(state: dict) -> None:
+    del state["optimizer"]
+
+
+def nothing(state: dict) -> None:
+    state.clear()
+
+
+def averages(state: dict) -> None:
+    state["weights"] = {}
+
+
+def groups(state: dict) -> None:
+    state["optimizer"]["param_groups"][0]["params"].pop()
+
+
+def order(state: dict) -> None:
+    state["optimizer"]["param_groups"][0]["params"].reverse()
+
+
+def scaler(state: dict) -> None:
+    state["precision"] = {"scale": 2.0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        shape,
+        kind,
+        wider,
+        name,
+        number,
+        no_tensor,
+        no_state,
+        no_optimizer,
+        nothing,
+        averages,
+        groups,
+        order,
+        scaler,
+    ],
+)
+def test_a_training_state_of_something_else(unbroken, tmp_path, change):
+    """Nothing of it is loaded: a wrong shape used to crash the process in the optimiser's step."""
+    path = copied(unbroken, tmp_path) / "last-000006" / TRAINING
+    state = read_training(path)
+    change(state)
+    torch.save(state, path)
+    with pytest.raises(PammError, match="training.pt' is damaged: .* is that of another") as error:
+        run_experiment(tiny(), tmp_path / "copy", resume=True)
+    assert "\n" not in str(error.value)
+
+
+def test_averages_of_another_model(tmp_path):
+    experiment = tiny(steps=1, ema=0.5)
+    run_experiment(experiment, tmp_path)
+    path = newest(tmp_path, "last") / TRAINING
+    state = read_training(path)
+    for change in ({"pame.0.D": torch.zeros(1)}, {"pame.0.D": 1.0}, {"x": torch.zeros(1)}):
+        torch.save({**state, "weights": state["weights"] | change}, path)
+        with pytest.raises(PammError, match="training.pt' holds the weights of another model: 1 o"):
+            run_experiment(experiment, tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_other_labels_or_of_another_model(unbroken, tmp_path):
+    path = copied(unbroken, tmp_path) / "last-000006" / "config.json"
+    saved = json.loads(path.read_text())
+    names = saved["tasks"]["semseg"]["class_names"]
+    names[2], names[3] = names[3], names[2]
+    path.write_text(json.dumps(saved))
+    with pytest.raises(PammError, match="task 'semseg': .* was trained with .* as its class 2"):
+        run_experiment(tiny(), tmp_path / "copy", resume=True)
+    saved["model"]["scan"] = "zorder"
+    path.write_text(json.dumps(saved))
+    with pytest.raises(PammError, match="last-000006' holds another model than the one that is t"):
+        run_experiment(tiny(), tmp_path / "copy", resume=True)
+
+
+GOOD = '{"step": 1, "split": "train"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[1]\n" + GOOD.encode(), "line 1 is not a record"),
+        (GOOD.encode() + b'{"step": 2\n' + GOOD.encode(), "'line 2' cannot be read as JSON"),
+        (b"\xff\n" + GOOD.encode(), "can't decode byte"),
+        (b"\n" + GOOD.encode(), "'line 1' cannot be read as JSON"),
+        (b'{"step": "1", "split": "train"}\n' + GOOD.encode(), "line 1 is not a record"),
+        (b'{"step": 1, "split": "x"}\n' + GOOD.encode(), "line 1 is not a record"),
+        (b'{"step": 1, "split": "val"}\n' + GOOD.encode(), "line 1 is not a record"),
+        (b'{"step": 1, "split": "val", "total/loss": "0"}\n' + GOOD.encode(), "line 1 is not a"),
+        (b"[" * 100_000 + b"\n" + GOOD.encode(), "nested too deeply"),
+    ],
+)
+def test_damaged_records(tmp_path, content, message):
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(PammError, match=f"metrics.jsonl' is damaged: .*{message}") as error:
+        read_records(tmp_path / "metrics.jsonl")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rest", ["", "\n", '{"step": 2, "spl', "\0\0\0\0", '{"st\0\0\n'])
+def test_records_that_end_in_the_middle(tmp_path, rest):
+    (tmp_path / "metrics.jsonl").write_text(GOOD + rest)
+    assert read_records(tmp_path / "metrics.jsonl") == [{"step": 1, "split": "train"}]
+
+
+def test_no_records(tmp_path):
+    assert read_records(tmp_path / "metrics.jsonl") == []
+    (tmp_path / "metrics.jsonl").write_text("")
+    assert read_records(tmp_path / "metrics.jsonl") == []
+
+
+def test_damaged_records_end_a_resumed_run_before_its_first_step(unbroken, tmp_path):
+    path = copied(unbroken, tmp_path) / "metrics.jsonl"
+    path.write_text("x\n" + path.read_text())
+    with pytest.raises(PammError, match="metrics.jsonl' is damaged: 'line 1'"):
+        run_experiment(tiny(), tmp_path / "copy", resume=True)
+
+
+def test_the_curves_are_those_of_the_records(unbroken):
+    accumulator = EventAccumulator(str(unbroken / "tensorboard")).Reload()
+    points = accumulator.Scalars("train/depth/loss")
+    records = [r for r in read_records(unbroken / "metrics.jsonl") if r["split"] == "train"]
+    assert [p.step for p in points] == [1, 2, 3, 4, 5, 6]
+    assert [p.value for p in points] == pytest.approx([r["depth/loss"] for r in records])
+    assert [p.step for p in accumulator.Scalars("val/total/loss")] == [3, 6]
+
+
+def test_a_full_disk_ends_a_training_that_can_go_on(unbroken, tmp_path, monkeypatch):
+    """Whatever cannot be written: a checkpoint, a record, a curve."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    def full_after(calls: int, kept: Callable) -> Callable:
+        left = iter(range(calls))
+        return lambda *arguments: kept(*arguments) if next(left, None) is not None else full()
+
+    for place, fails in {
+        "checkpoint.write_training": full,
+        "run_log.append_line": full_after(3, run_log.append_line),
+        "run_log.Curves.add": full_after(3, run_log.Curves.add),
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(f"pamm.{place}", fails)
+            words = "training stopped: No space left on device .'somewhere'.. Mend this and go on"
+            with pytest.raises(PammError, match=words) as error:
+                run_experiment(tiny(), tmp_path, resume=True)
+            assert "\n" not in str(error.value)
+    assert newest(tmp_path, "last").name in ("last-000002", "last-000004")
+    run_experiment(tiny(), tmp_path, resume=True)
+    assert_same(unbroken, tmp_path)
+
+
+LIMITED = """
+import resource, sys
+from pamm.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+main(sys.argv[2:])
+"""
+
+
+def limited(size: int, *arguments: str) -> subprocess.CompletedProcess:
+    """A command that may write no file of more than so many bytes, as on a full disk."""
+    return subprocess.run(
+        [sys.executable, "-c", LIMITED, str(size), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_files_that_cannot_grow_end_commands_with_one_line_and_no_loss(unbroken, tmp_path):
+    config, run = tmp_path / "experiment.json", copied(unbroken, tmp_path)
+    config.write_text(json.dumps(to_json(tiny())))
+    trained = limited(50_000, "train", str(config), "--out", str(tmp_path / "run"))
+    lines = [line for line in trained.stderr.splitlines() if line.startswith("pamm: ")]
+    assert trained.returncode == 2
+    assert "Traceback" not in trained.stderr
+    assert lines[-1].startswith("pamm: the training stopped: File too large ('")
+    assert newest(tmp_path / "run", "last") is None
+
+    scored = limited(1000, "evaluate", str(run))
+    assert scored.returncode == 2
+    assert "Traceback" not in scored.stderr
+    assert "odsF" in scored.stdout
+    assert "the scores cannot be written to" in scored.stderr.splitlines()[-1]
+    assert not (run / "last-000006" / "metrics.json").exists()
+
+
+def test_tasks_without_any_label_take_no_part_in_what_is_best():
+    tasks = {"depth": default_task("depth", 1), "saliency": default_task("saliency", 2)}
+    none = {"loss": math.nan, "images": 0}
+    assert total_loss({"depth": {"loss": 2.0, "images": 1}, "saliency": none}, tasks) == 2
+    both = {"depth": {"loss": 2.0, "images": 1}, "saliency": {"loss": 0.1, "images": 3}}
+    assert total_loss(both, tasks) == pytest.approx(2.5)
+    assert math.isnan(total_loss({"depth": none, "saliency": none}, tasks))
+    diverged = {"loss": math.nan, "images": 4}
+    assert math.isnan(total_loss({"depth": diverged, "saliency": none}, tasks))
 
 
 def test_a_subset_of_the_tasks_trains(tmp_path):

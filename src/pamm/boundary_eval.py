@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pamm.data.derived import read_mat
 from pamm.data.encodings import read_array
 from pamm.errors import PammError
-from pamm.files import replacing, write_text
+from pamm.files import check_file, replacing, write_text
 from pamm.metrics import BoundaryF
 from pamm.progress import progress
 from pamm.strict_json import to_json
@@ -112,6 +112,14 @@ def size(array: NDArray[Any]) -> str:
     '30x40'
     """
     return "x".join(map(str, array.shape[-2:]))
+
+
+def check_out(out: Path) -> None:
+    """Raise unless `write_report` can write there."""
+    if out.suffix == ".png":
+        raise PammError(f"--out: got {str(out)!r}, the name of the plot; want one like report.json")
+    for path in (out, out.with_suffix(".png")):
+        check_file(path, "choose another --out")
 
 
 def write_report(report: dict[str, Any], out: Path) -> Path:

@@ -2,29 +2,48 @@
 
 A run directory holds such folders under the names `last-<step>` and `best-<step>`; `last` ones also
 have `training.pt`, such as the optimiser's state, which only a resumed training reads. A folder
-appears under its name when it is whole, and only then are older ones of its kind deleted.
+appears under its name when it is whole and on the disk, and only then are older ones of its kind
+deleted.
 """
 
 import json
+import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from pamm.errors import PammError
+from pamm.files import reason, remove_folder, replacing_folder, write_text
 from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
 from pamm.precision import usable_device
 from pamm.strict_json import from_json, read_json, to_json
-from pamm.tasks import task_from_dict
+from pamm.tasks import Task, task_from_dict
+from pamm.tensor_files import check_tensors, read_weights, write_training, write_weights
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 1
 _NAME = re.compile(r"(last|best)-\d+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What the config.json of a model folder says."""
+
+    model: ModelConfig
+    """Without a source of backbone weights: these come from the folder, too."""
+    tasks: dict[str, Task]
+    """What the outputs mean; empty where the model that was saved had none attached."""
+    image_size: tuple[int, int] | None
+    crop_size: tuple[int, int] | None
+    """None in older ones."""
+    data: Any
+    """The configuration of its data set, in JSON."""
+    step: int
 
 
 def load(
@@ -48,25 +67,24 @@ def load(
     """
     device = usable_device(device)
     folder = find(source, checkpoint=checkpoint)
-    config = read_config(folder)
-    model = PAMM(config)
+    saved = read_description(folder)
+    model = PAMM(saved.model)
     load_weights(model, folder)
-    saved = read_json(folder / CONFIG)
-    model.tasks = {name: task_from_dict(task) for name, task in saved["tasks"].items()}
-    for name in ("image_size", "crop_size"):  # none of the second in older ones
-        if saved.get(name):
-            setattr(model, name, read_size(saved[name], f"{str(folder / CONFIG)!r}: {name}"))
+    model.tasks = dict(saved.tasks)
+    model.image_size, model.crop_size = saved.image_size, saved.crop_size
     if tasks is not None:
         model = model.subset([tasks] if isinstance(tasks, str) else list(tasks))
     return model.to(device).eval()
 
 
-def read_size(value: Any, where: str) -> tuple[int, int]:
-    """A (height, width) of a JSON file.
+def read_size(value: Any, where: str) -> tuple[int, int] | None:
+    """A (height, width) of a JSON file, or None for null.
 
     Raises:
         PammError: it is something else.
     """
+    if value is None:
+        return None
     height, width = from_json(tuple[int, int], value, where=where)
     if min(height, width) < 1:
         raise PammError(f"{where}: got {value}, want height and width of at least 1")
@@ -78,7 +96,7 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
     if checkpoint not in ("last", "best"):
         raise PammError(f"checkpoint: got {checkpoint!r}, want 'last' or 'best'")
     path = Path(source)
-    if (path / WEIGHTS).is_file():
+    if _is_there(path / WEIGHTS):
         return path
     if path.is_dir():
         found = newest(path, checkpoint)
@@ -100,7 +118,14 @@ def newest(run: Path, kind: str) -> Path | None:
 
 def folders(run: Path, kind: str) -> list[Path]:
     """The folders `<kind>-<step>` of a run, by step."""
-    return sorted((p for p in run.glob(f"{kind}-*") if _NAME.fullmatch(p.name)), key=step_of)
+    try:
+        names = os.listdir(run)
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        raise PammError(f"{str(run)!r} cannot be read: {reason(error)}") from None
+    found = [run / name for name in names if _NAME.fullmatch(name) and name.startswith(kind)]
+    return sorted(found, key=step_of)
 
 
 def step_of(folder: Path) -> int:
@@ -129,13 +154,6 @@ def save(
         training: what a resumed training needs; tensors, numbers and strings only.
         keep: how many of this kind to keep, this one and those of the highest steps.
     """
-    for unfinished in run.glob(f".{kind}-*.tmp"):  # of a process that was killed in here
-        shutil.rmtree(unfinished)
-    final = run / f"{kind}-{step:06d}"
-    temporary, former = run / f".{final.name}.tmp", run / f".{final.name}.former.tmp"
-    temporary.mkdir(parents=True)
-    tensors = {key: tensor.detach().contiguous() for key, tensor in model.state_dict().items()}
-    save_file(tensors, temporary / WEIGHTS)
     config = {
         "format": FORMAT,
         "model": to_json(model.config),
@@ -145,30 +163,81 @@ def save(
         "data": to_json(data),
         "step": step,
     }
-    (temporary / CONFIG).write_text(json.dumps(config, indent=1) + "\n", "utf-8")
-    if training is not None:
-        torch.save(training, temporary / TRAINING)
-    if final.exists():
-        final.rename(former)
-    temporary.rename(final)
-    shutil.rmtree(former, ignore_errors=True)
+    final = run / f"{kind}-{step:06d}"
+    with replacing_folder(final) as folder:
+        write_weights(model.state_dict(), folder / WEIGHTS)
+        write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
+        if training is not None:
+            write_training(training, folder / TRAINING)
     others = [folder for folder in folders(run, kind) if folder != final]
     for old in others[: len(others) - (keep - 1)]:
-        shutil.rmtree(old)
+        remove_folder(old)
     return final
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """The model of a checkpoint folder; its backbone weights come from the folder too."""
-    config = read_json(folder / CONFIG)
-    if not isinstance(config, dict) or not {"model", "tasks"} <= set(config):
-        raise PammError(f"{str(folder / CONFIG)!r} does not describe a PAMM model")
-    if config.get("format") != FORMAT:
+def read_description(folder: Path) -> Description:
+    """What the config.json of a checkpoint folder says.
+
+    Raises:
+        PammError: it is missing or not JSON, of another format, or does not fit together.
+    """
+    path = folder / CONFIG
+    saved, file = read_json(path), repr(str(path))
+    if not isinstance(saved, dict) or not {"model", "tasks"} <= set(saved):
+        raise PammError(f"{file} does not describe a PAMM model")
+    if saved.get("format") != FORMAT:
         raise PammError(
-            f"{str(folder / CONFIG)!r} has format {config.get('format')!r}, this version of pamm "
-            f"reads {FORMAT}: update pamm, or save the model again"
+            f"{file} has format {saved.get('format')!r}, this version of pamm reads {FORMAT}: "
+            "update pamm, or save the model again"
         )
-    return from_json(ModelConfig, {**config["model"], "pretrained": False}, where="model")
+    for part in ("model", "tasks"):
+        if not isinstance(saved[part], dict):
+            raise PammError(f"{file}: {part}: want an object, {{...}}")
+    description = Description(
+        model=from_json(
+            ModelConfig, {**saved["model"], "pretrained": False}, where=f"{file}: model"
+        ),
+        tasks={
+            name: task_from_dict(task, where=f"{file}: tasks.{name}")
+            for name, task in saved["tasks"].items()
+        },
+        image_size=read_size(saved.get("image_size"), where=f"{file}: image_size"),
+        crop_size=read_size(saved.get("crop_size"), where=f"{file}: crop_size"),
+        data=saved.get("data"),
+        step=from_json(int, saved.get("step", 0), where=f"{file}: step"),
+    )
+    channels = {name: task.channels for name, task in description.tasks.items()}
+    if channels and channels != description.model.tasks:
+        raise PammError(
+            f"{file} contradicts itself: the model's tasks are {description.model.tasks}, those "
+            f"described are {channels}"
+        )
+    return description
+
+
+def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where: str) -> None:
+    """Raise unless a data set labels the tasks of a trained model as they were in its training.
+
+    Args:
+        trained: the tasks of the model.
+        data: these tasks as the data set declares them now.
+        where: begins the message, such as "'runs/demo' was trained".
+    """
+    for name, old in trained.items():
+        new = data[name]
+        if (old.type_name, old.channels) != (new.type_name, new.channels):
+            was, now = (f"{task.type_name} (channels: {task.channels})" for task in (old, new))
+        elif old.pad_value != new.pad_value:
+            was, now = (f"{task.pad_value} for pixels without a label" for task in (old, new))
+        else:
+            names = [getattr(task, "class_names", ()) for task in (old, new)]
+            differ = [i for i, pair in enumerate(zip(*names, strict=False)) if len(set(pair)) > 1]
+            if not differ:  # or one of the two has no names
+                continue
+            was, now = (f"{n[differ[0]]!r} as its class {differ[0]}" for n in names)
+        raise PammError(
+            f"task {name!r}: {where} with {was}, the data set has {now}; use the data set as it was"
+        )
 
 
 def load_weights(model: PAMM, folder: Path) -> None:
@@ -178,32 +247,9 @@ def load_weights(model: PAMM, folder: Path) -> None:
         PammError: the file is missing, damaged, or of another model.
     """
     path = folder / WEIGHTS
-    try:
-        tensors = load_file(path)
-    except FileNotFoundError:
-        raise PammError(f"{str(folder)!r} has no {WEIGHTS}") from None
-    except Exception as error:  # safetensors has an exception of its own for every damage
-        raise PammError(f"{str(path)!r} is not a whole safetensors file: {error}") from None
-    wanted = model.state_dict()
-    wrong = sorted(
-        key
-        for key in wanted.keys() | tensors.keys()
-        if key not in wanted or key not in tensors or wanted[key].shape != tensors[key].shape
-    )
-    if wrong:
-        raise PammError(
-            f"{str(path)!r} holds the weights of another model: {len(wrong)} of {len(wanted)} "
-            f"tensors are missing, unknown or of another shape, such as {wrong[0]!r}"
-        )
+    tensors = read_weights(path)
+    check_tensors(tensors, model.state_dict(), path)
     model.load_state_dict(tensors)
-
-
-def load_training(folder: Path) -> dict:
-    """What `save` got as `training`."""
-    path = folder / TRAINING
-    if not path.is_file():
-        raise PammError(f"{str(folder)!r} has no {TRAINING}, so this training cannot be resumed")
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _from_hub(repository: str) -> Path:
@@ -213,7 +259,18 @@ def _from_hub(repository: str) -> Path:
         try:
             return Path(snapshot_download(repository, allow_patterns=[WEIGHTS, CONFIG]))
         except Exception as error:  # offline, unknown repository, no access: the text says which
-            reason = problem or str(error).strip().splitlines()[0]
+            why = problem or str(error).strip().splitlines()[0]
             raise PammError(
-                f"no folder {repository!r} here, and the hub gave no such model ({reason})"
+                f"no folder {repository!r} here, and the hub gave no such model ({why})"
             ) from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a file is there; that it may not be looked at is no answer."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last one of a zero byte
+        return False
+    except OSError as error:
+        raise PammError(f"{str(path)!r} cannot be read: {reason(error)}") from None
+    return True

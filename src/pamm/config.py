@@ -1,14 +1,17 @@
 """A whole experiment as one value: what to train, on what, how. A run directory records it."""
 
-import os
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pamm.checkpoint import folders
 from pamm.data import DataConfig, dataset_tasks, select_tasks
+from pamm.distributed import will_be_first
 from pamm.errors import PammError, unknown
+from pamm.files import check_folder, locked, reason
 from pamm.model import ModelConfig
 from pamm.optim import OptimConfig
-from pamm.run_log import environment
+from pamm.run_log import RECORDS, environment
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.train import TrainConfig, matching_tasks, train
 
@@ -61,7 +64,7 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         PammError: no such file, or it is not an experiment.
     """
-    return from_json(Experiment, read_json(path))
+    return from_json(Experiment, read_json(path), where=f"{str(path)!r}: experiment")
 
 
 def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -> Path:
@@ -76,9 +79,33 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
         The folder of the final model.
 
     Raises:
-        PammError: there is a run already and resume is off, or it is another experiment.
+        PammError: there is a run already and resume is off, or it is another experiment, or another
+            program trains there; or the training could not go on, for example as the disk is full.
     """
     matching_tasks(experiment.model, experiment.data)
+    check_folder(run, "choose another --out")
+    waiting = "wait for it, or choose another --out"
+    with locked(run, waiting) if will_be_first() else nullcontext():
+        check_run(run, experiment, resume=resume)
+        try:
+            return train(
+                model=experiment.model,
+                data=experiment.data,
+                optim=experiment.optim,
+                settings=experiment.train,
+                run=run,
+                papers={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
+            )
+        except OSError as error:
+            place = f" ({error.filename!r})" if error.filename else ""
+            raise PammError(
+                f"the training stopped: {reason(error)}{place}. Mend this and go on with --resume: "
+                f"the last checkpoint in {str(run)!r}, if one was due, is whole"
+            ) from error
+
+
+def check_run(run: Path, experiment: Experiment, *, resume: bool) -> None:
+    """Raise unless an experiment may start in a run directory, or go on there."""
     if (run / CONFIG).exists():
         if not resume:
             raise PammError(
@@ -86,24 +113,12 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 "another --out"
             )
         check_same(read_experiment(run / CONFIG), experiment, run)
-    check_place(run)
-    return train(
-        model=experiment.model,
-        data=experiment.data,
-        optim=experiment.optim,
-        settings=experiment.train,
-        run=run,
-        papers={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
-    )
-
-
-def check_place(run: Path) -> None:
-    """Raise unless a run directory can be made: better now than after rendering or downloading."""
-    there = next(place for place in (run, *run.absolute().parents) if place.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
+        return
+    left = [*folders(run, "last"), *folders(run, "best"), *run.glob(RECORDS)]
+    if left:
         raise PammError(
-            f"{str(run)!r} cannot be made: {str(there)!r} is not a folder that may be written to; "
-            "choose another --out"
+            f"{str(run)!r} holds {left[0].name!r} of a run, but no {CONFIG} that says what was "
+            f"trained: put it back and add --resume, or choose another --out"
         )
 
 
@@ -125,6 +140,8 @@ def check_same(saved: Experiment, given: Experiment, run: Path) -> None:
         "train.keep",
     }
     old, new = flat(to_json(saved)), flat(to_json(given))
+    for values, experiment in ((old, saved), (new, given)):
+        values["the order of model.tasks"] = list(experiment.model.tasks)
     changed = [
         f"{key} was {old.get(key)}, is {new.get(key)}"
         for key in sorted(old.keys() | new.keys())

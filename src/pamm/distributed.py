@@ -119,6 +119,12 @@ def end(children: list[subprocess.Popen]) -> None:
             child.kill()
 
 
+def will_be_first() -> bool:
+    """`is_first`, where the processes may not have been joined yet by `launch`."""
+    name = "RANK" if torch.distributed.is_torchelastic_launched() else "LOCAL_RANK"
+    return int(os.environ.get(name, "0")) == 0
+
+
 def total_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:
     """The function that sums a tensor over all processes, wherever the tensor lives."""
 

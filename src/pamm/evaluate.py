@@ -1,6 +1,7 @@
 """Scores of a model on a data set, one metric per task, and the report that says how."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,27 +10,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pamm.checkpoint import CONFIG, find, load
+from pamm.checkpoint import CONFIG, check_labels, find, load, read_description
+from pamm.constants import are_of_one_size, constant_scores
 from pamm.data import (
     Batch,
     DataConfig,
     MultiTaskDataset,
+    dataset_tasks,
     eval_dataset,
     evaluation_batches,
+    select_tasks,
 )
 from pamm.distributed import is_first, launch, total_over
 from pamm.errors import PammError, unknown
-from pamm.files import write_text
+from pamm.files import check_file, reason, write_text
 from pamm.image_list import ImageList, read_image_list
 from pamm.inference import evaluation_view
-from pamm.metrics import Metric
 from pamm.metrics.base import exact_parts
 from pamm.precision import Precision, usable_device
 from pamm.progress import progress
-from pamm.strict_json import from_json, read_json, to_json
+from pamm.strict_json import from_json, to_json
 from pamm.tasks import Protocol, Task
 from pamm.views import ONE_VIEW, Views, forward_views
 
+REPORT = "metrics.json"
 Scores = dict[str, dict[str, float]]
 Lists = Mapping[str, ImageList]
 
@@ -59,29 +63,56 @@ def evaluate(
         label: of the progress line.
 
     Returns:
-        {task: {score name: value}}, fractions, degrees and metres, with the task's mean validation
-        loss per image as "loss".
+        {task: {score name: value}}, fractions, degrees and metres. Beside the scores, "loss" is the
+        task's loss over the data set as if it were one batch, NaN without any label, and "images"
+        the number of images with a label that the score counts.
     """
     metrics = {name: task.metric() for name, task in tasks.items()}
-    # The sum in exact parts (see `exact_parts`), and the number of images.
-    losses = {name: torch.zeros(4, dtype=torch.float64) for name in tasks}
+    losses = {name: DatasetLoss(task) for name, task in tasks.items()}
     device, network = next(model.parameters()).device, evaluation_view(model)
     for batch in progress(batches, label=label):
         image = batch["image"].to(device)
         logits = forward_views(network, image, tasks, views, precision=precision)
         for name, task in tasks.items():
             given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
-            if images := len(target):
+            if len(target):
                 target = target.to(device)
                 metrics[name].update(task.decode(given), target)
-                losses[name][:3] += exact_parts(task.loss(given, target).cpu() * images)
-                losses[name][3] += images
+                losses[name].update(given, target)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})
-        *parts, images = total(losses[name]).tolist()
-        scores[name] = {**metric.compute(), "loss": sum(parts) / max(images, 1)}
+        scores[name] = {**metric.compute(), **losses[name].compute(total)}
     return scores
+
+
+class DatasetLoss:
+    """The loss of a task over a data set, from sums and counts of labelled pixels.
+
+    Each image is summed by itself, and the sums are added exactly (see `exact_parts`), so neither
+    the size of the batches nor the number of processes changes it.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        nothing = torch.zeros(1, task.channels, 1, 1), task.missing(1, 1)[None]
+        sums, counts = task.loss_sums(*nothing)
+        self._sums = exact_parts(sums) * 0
+        self._counts = torch.cat([counts * 0, torch.zeros(1, dtype=torch.int64)])
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        """Add a batch, arguments as of `Task.loss`."""
+        images = zip(logits.split(1), target.split(1), strict=True)
+        sums, counts = zip(*(self._task.loss_sums(*image) for image in images), strict=True)
+        self._sums += exact_parts(torch.stack(sums).cpu()).sum(dim=1)
+        self._counts[:-1] += torch.stack(counts).sum(dim=0).cpu()
+        self._counts[-1] += self._task.is_scored(target).sum().cpu()
+
+    def compute(self, total: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """ "loss" and "images" of all processes; `total` sums a tensor over them."""
+        sums, counts = total(self._sums).sum(dim=0), total(self._counts)
+        loss = float(self._task.mean_loss(sums, counts[:-1])) if counts[-2] else math.nan
+        return {"loss": loss, "images": int(counts[-1])}
 
 
 def _listed(
@@ -128,23 +159,29 @@ def evaluate_run(
             another number of threads. All of them return the scores, the first one writes the
             report.
         precision: of the network's arithmetic; the report names it.
-        trivial: also score the constant predictor of each task (`Task.constant_prediction`).
+        trivial: also score the constant predictor of each task (`constant_scores`).
 
     Returns:
         The report, which is also written to metrics.json in the folder of the model.
 
     Raises:
-        PammError: no such model, data set or split; a list that does not fit the data set.
+        PammError: no such model, data set or split; a data set with other classes; a list that does
+            not fit it; a folder that cannot be written to. All this is known before the work.
+        Unfinished: the scores are there, but they could not be written, or the constants not made.
     """
     device, folder = usable_device(device), find(source, checkpoint=checkpoint)
+    check_file(folder / REPORT, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
-    saved = read_json(folder / CONFIG)
-    config = from_json(DataConfig, saved["data"], where="data")
+    saved = read_description(folder)
+    config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
     if root is not None:
         config = replace(config, root=root)
     tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
+    declared = select_tasks(dataset_tasks(config), tasks)
+    check_labels(model.tasks, declared, where=f"{str(folder)!r} was trained")
     dataset = eval_dataset(config, split, tasks=list(tasks))
+    train = eval_dataset(config, "train", tasks=list(tasks)) if trivial else None
     chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
     batches = evaluation_batches(
         dataset,
@@ -162,34 +199,81 @@ def evaluate_run(
         views=views,
         precision=precision,
     )
+    counts = {name: int(values.pop("images")) for name, values in scores.items()}
     how = {
         "preset": protocol,
         "scales": views.scales,
         "flip": views.flip,
         "precision": precision,
-        "step": saved["step"],
+        "step": saved.step,
     }
-    report = {
+    report: dict[str, Any] = {
         "model": str(folder),
-        "backbone": saved["model"]["backbone"],
-        "step": saved["step"],
+        "backbone": saved.model.backbone,
+        "step": saved.step,
         "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
         "tasks": {name: main_score(task) for name, task in tasks.items()},
         "protocol": {
-            name: {**task.metric().describe(), "images": chosen[name].describe(), **how}
+            name: {
+                **task.metric().describe(),
+                "images": {**chosen[name].describe(), "count": counts[name]},
+                **how,
+            }
             for name, task in tasks.items()
         },
-        "notes": departures(dataset, chosen) if split == "val" else [],
+        "notes": departures(dataset, counts) if split == "val" else [],
         "scores": scores,
     }
-    if trivial and is_first():
-        train = eval_dataset(config, "train", tasks=list(tasks))
-        report["trivial"] = constant_scores(train, dataset, tasks, lists=chosen)
     report = to_json(report)
     if is_first():
-        write_text(folder / "metrics.json", json.dumps(report, indent=1) + "\n")
+        keep_report(report, folder)
+        if train is not None:
+            add_constants(report, folder, train, dataset, tasks, lists=chosen)
     return report
+
+
+class Unfinished(PammError):
+    """Scores were computed, but what was to be done with them failed; they are in `report`."""
+
+    def __init__(self, why: str, report: dict[str, Any]) -> None:
+        super().__init__(why)
+        self.report = report
+
+
+def keep_report(report: dict[str, Any], folder: Path) -> None:
+    """Write a report into the folder of its model.
+
+    Raises:
+        Unfinished: it cannot be written, for example as the disk is full.
+    """
+    path = folder / REPORT
+    try:
+        write_text(path, json.dumps(report, indent=1) + "\n")
+    except OSError as error:
+        why = f"the scores cannot be written to {str(path)!r}: {reason(error)}"
+        raise Unfinished(why, report) from None
+
+
+def add_constants(
+    report: dict[str, Any],
+    folder: Path,
+    train: MultiTaskDataset,
+    test: MultiTaskDataset,
+    tasks: Mapping[str, Task],
+    *,
+    lists: Lists,
+) -> None:
+    """Add the scores of constants to a report that is in its folder already, and write it again."""
+    try:
+        everywhere = not are_of_one_size(train, test)
+        scores = constant_scores(train, test, tasks, lists=lists, everywhere=everywhere)
+    except (ValueError, OSError) as error:  # of a damaged file in the training part, for example
+        why = f"no constant predictions to compare with: {error}; the scores are complete"
+        raise Unfinished(why, report) from None
+    report["trivial"] = to_json(scores)
+    report["constant"] = "one for all positions" if everywhere else "per position"
+    keep_report(report, folder)
 
 
 def main_score(task: Task) -> dict[str, Any]:
@@ -218,42 +302,17 @@ def image_lists(
     return lists
 
 
-def departures(dataset: MultiTaskDataset, lists: Lists) -> list[str]:
-    """One sentence for each task whose published scores are over other images than these."""
-    return [
-        f"{task}: computed over {len(lists[task].ids)} images, the published scores over "
-        f"{published}; they cannot be compared to the digit. With the published list of images in "
-        f"a file give --lists {task} FILE"
-        for task, published in dataset.published_images.items()
-        if task in lists and len(lists[task].ids) != published
-    ]
+def departures(dataset: MultiTaskDataset, counts: Mapping[str, int]) -> list[str]:
+    """One sentence for each task whose published scores are over other images than these.
 
-
-def constant_scores(
-    train: MultiTaskDataset,
-    test: MultiTaskDataset,
-    tasks: Mapping[str, Task],
-    *,
-    lists: Lists | None = None,
-) -> Scores:
-    """What a predictor reaches that knows the training labels and never looks at the image.
-
-    Raises:
-        PammError: the images differ in size, so that positions mean nothing.
+    Args:
+        dataset: knows over how many images the published scores are.
+        counts: {task: number of images with a label that were scored}.
     """
-    scores = {}
-    for name, task in tasks.items():
-        labels = (train[i]["targets"][name] for i in range(len(train)))
-        metric: Metric = task.metric()
-        images = (lists or {}).get(name)
-        try:
-            prediction = task.constant_prediction(labels)[None]
-            for i in progress(range(len(test)), label=f"constant {task.title}"):
-                if images is None or test.name(i) in images.ids:
-                    metric.update(prediction, test[i]["targets"][name][None])
-        except ValueError as error:  # of the sizes, which the loaders have let pass
-            raise PammError(
-                f"no constant prediction of {name!r}: {error}. Leave --trivial out"
-            ) from None
-        scores[name] = metric.compute()
-    return scores
+    return [
+        f"{task}: computed over {counts[task]} {'image' if counts[task] == 1 else 'images'}, the "
+        f"published scores over {published}; they cannot be compared to the digit. With the "
+        f"published list of images in a file give --lists {task} FILE"
+        for task, published in dataset.published_images.items()
+        if task in counts and counts[task] != published
+    ]

@@ -47,9 +47,12 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
     mirrored = "each also mirrored" if first["flip"] else "not mirrored"
     lines = [f"protocol: {first['preset']}, {views}, {mirrored}, precision {first['precision']}"]
     for name, protocol in report["protocol"].items():
-        images = protocol["images"]
+        images, everything = protocol["images"], report["data"]["images"]
+        count = f"{images['count']} {'image' if images['count'] == 1 else 'images'}"
         if images["list"] != "all":
-            lines.append(f"{name}: over the {images['count']} images of {images['list']}")
+            lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
+        elif images["count"] < everything:
+            lines.append(f"{name}: over the {count} of {everything} that are labelled")
     return lines + list(report["notes"])
 
 

@@ -76,7 +76,8 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, saved: dict[str, Any]
         i: {name: share(value, parameters[i]) for name, value in values.items()}
         for i, values in saved["state"].items()
     }
-    optimizer.load_state_dict({**saved, "state": state})
+    settings = optimizer.state_dict()["param_groups"]  # of the configuration, not of the file
+    optimizer.load_state_dict({"state": state, "param_groups": settings})
 
 
 def whole(tensor: Any) -> Any:

@@ -3,14 +3,19 @@
 import dataclasses
 import json
 import math
+import reprlib
+import sys
 import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pamm.errors import PammError, unknown
+from pamm.files import reason
 
 T = TypeVar("T")
+_shown = reprlib.Repr()  # for messages: what was given may be long, or nested deeply
+_shown.maxstring = _shown.maxother = 100
 
 
 def to_json(value: Any) -> Any:
@@ -34,17 +39,49 @@ def from_json(kind: type[T], value: Any, *, where: str = "") -> T:
 
 
 def read_json(path: Path) -> Any:
-    """The contents of a JSON file.
+    """The contents of a JSON file, with or without a byte order mark.
 
     Raises:
-        PammError: the file is missing, unreadable or not JSON.
+        PammError: the file is missing, unreadable or not JSON: also where Python would take it, as
+            it takes NaN, or a key that comes twice.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise PammError(f"no file {str(path)!r}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise PammError(f"{str(path)!r} cannot be read: {reason(error)}") from None
+    except UnicodeDecodeError as error:
         raise PammError(f"{str(path)!r} cannot be read as JSON: {error}") from None
+    return parse_json(text, str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """The value of a JSON text; `source` is named in messages.
+
+    Raises:
+        PammError: see `read_json`.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except RecursionError:
+        why = "it is nested too deeply"
+    except ValueError as error:  # of JSON, and of whole numbers with thousands of digits
+        why = str(error)
+    raise PammError(f"{source!r} cannot be read as JSON: {why}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} comes more than once in an object")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
@@ -54,24 +91,29 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _union(arguments, value, where)
     if origin is dict and isinstance(value, dict):
-        return {str(k): _convert(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+        inside = {k: f"{where}.{k if str(k).isprintable() else repr(k)}" for k in value}
+        return {str(k): _convert(arguments[1], v, inside[k]) for k, v in value.items()}
     if origin is tuple and isinstance(value, list | tuple):
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(kinds) == len(value):
             pairs = zip(kinds, value, strict=True)
             return tuple(_convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(pairs))
-    if kind is float and type(value) in (int, float):
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    if origin is typing.Literal and value in arguments:
+    if origin is typing.Literal and any(type(a) is type(value) and a == value for a in arguments):
         return value
-    if isinstance(kind, type) and type(value) is kind:  # exactly: True is no int here
+    # Exactly: True is no int here. A float that is left is no finite one.
+    if isinstance(kind, type) and type(value) is kind and kind is not float:
         return value
-    raise PammError(f"{where}: got {value!r}, want {getattr(kind, '__name__', kind)}")
+    finite = "finite " if isinstance(value, float) and not math.isfinite(value) else ""
+    wanted = " or ".join(map(repr, arguments)) if origin is typing.Literal else _name(kind)
+    raise PammError(f"{where}: got {_shown.repr(value)}, want {finite}{wanted}")
 
 
 def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        raise PammError(f"{where}: got {value!r}, want the fields of {kind.__name__}")
+        got = _shown.repr(value)
+        raise PammError(f"{where}: got {got}, want the fields of {kind.__name__}")
     hints = typing.get_type_hints(kind)
     for key in value:
         if key not in hints:
@@ -80,10 +122,10 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and field.name not in value:
             raise PammError(f"{where}: the field {field.name!r} is missing")
-    values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
+    fields = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
     try:
-        return kind(**values)
-    except PammError as error:  # of a number that is not in its range, for one
+        return kind(**fields)
+    except (ValueError, TypeError) as error:  # of its own checks: a PammError, too, is one
         raise PammError(f"{where}: {error}") from None
 
 
@@ -95,5 +137,9 @@ def _union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
             )
         except PammError:
             continue
-    names = " or ".join(getattr(k, "__name__", str(k)) for k in kinds)
-    raise PammError(f"{where}: got {value!r}, want {names}")
+    names = " or ".join(map(_name, kinds))
+    raise PammError(f"{where}: got {_shown.repr(value)}, want {names}")
+
+
+def _name(kind: Any) -> str:
+    return str(getattr(kind, "__name__", kind))

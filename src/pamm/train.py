@@ -45,7 +45,7 @@ from pamm.optim import (
 )
 from pamm.precision import Precision
 from pamm.ranges import BatchSize, Count, Decay, Processes, Seed, Weight, check_fields
-from pamm.resume import restore, restore_optimizer, training_state
+from pamm.resume import restore, training_state
 from pamm.run_log import RunLog
 from pamm.sharding import gather_weights, shard
 from pamm.step import agree, diverged, gradient, seed_step
@@ -149,13 +149,14 @@ def train(
     )
     network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
-    start, judged, state = restore(run, network, apart=averaged or sharded)
+    resumed = restore(run, network, averaged=averaged, sharded=sharded)
+    start, judged = resumed.step, resumed.judged
     if averaged:
         judged.to(fabric.device)
     compiled: Any = torch.compile(network) if settings.compile else network
     wrapped = fabric.setup_module(compiled)
     optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
-    restore_optimizer(state, optimizer, fabric)
+    resumed.optimizer(optimizer, fabric)
     optimizer = fabric.setup_optimizers(optimizer)
     batches, validation = loaders(fabric, data, tasks, settings, start=start)
     log = open_log(run, start, settings, papers) if fabric.is_global_zero else None
@@ -168,10 +169,7 @@ def train(
             owed = due(step, settings.validate_every, settings.steps) and step not in validated
             if owed and not stopping:
                 with stop.at_once():
-                    judged.to(fabric.device)
-                    scores = evaluate(judged, validation, tasks, total=total_over(fabric))
-                if sharded:
-                    judged.cpu()  # a whole model may not fit beside the training
+                    scores = validate(judged, validation, tasks, fabric)
                 if log:
                     keep_scores(log, step, scores, judged, data=data, run=run)
             if stopping or step == settings.steps:
@@ -273,6 +271,17 @@ def open_log(run: Path, start: int, settings: TrainConfig, papers: Mapping[str, 
     return RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
 
 
+def validate(
+    judged: PAMM, validation: DataLoader, tasks: Mapping[str, Task], fabric: Fabric
+) -> Scores:
+    """The scores of the whole validation, in every process."""
+    judged.to(fabric.device)
+    scores = evaluate(judged, validation, tasks, total=total_over(fabric))
+    if is_sharded(fabric):
+        judged.cpu()  # a whole model may not fit beside the training
+    return scores
+
+
 def keep_scores(
     log: RunLog, step: int, scores: Scores, network: PAMM, *, data: DataConfig, run: Path
 ) -> None:
@@ -280,11 +289,16 @@ def keep_scores(
 
     In this order a record says that nothing of the validation is left to do.
     """
-    weights = {name: task.loss_weight for name, task in network.tasks.items()}
-    loss = sum(weight * scores[name]["loss"] for name, weight in weights.items())
+    loss = total_loss(scores, network.tasks)
     if loss < min(log.validations.values(), default=math.inf):
         checkpoint.save(run, "best", step, network, data=data)
     log.validation(step, {"total": {"loss": loss}, **scores})
+
+
+def total_loss(scores: Scores, tasks: Mapping[str, Task]) -> float:
+    """The weighted sum of the losses of those tasks that any image had labels for; else NaN."""
+    weighted = [t.loss_weight * scores[n]["loss"] for n, t in tasks.items() if scores[n]["images"]]
+    return math.fsum(weighted) if weighted else math.nan
 
 
 def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:

@@ -31,14 +31,15 @@ def boundary_eval(arguments: Sequence[str]) -> None:
         """
         from pamm import boundary_eval as evaluation
 
+        evaluation.check_out(out)
         note_missing_library()
         report = evaluation.boundary_eval(predictions, truths, max_dist=max_dist)
-        plot = evaluation.write_report(report, out)
         scores = report["scores"]
         print(f"ODS {scores['odsF']:.4f} at threshold {scores['odsThreshold']:.3f}")
         print(f"OIS {scores['oisF']:.4f}\nAP  {scores['AP']:.4f}")
-        print(f"{report['images']} images; report: {out}, plot: {plot}")
         if report["unused"]:
             print(f"{report['unused']} predictions have no ground truth and were not used")
+        plot = evaluation.write_report(report, out)  # last, as it may fail
+        print(f"{report['images']} images; report: {out}, plot: {plot}")
 
     parse(command, arguments, "pamm boundary-eval")

@@ -104,27 +104,31 @@ def evaluate(arguments: Sequence[str]) -> None:
             trivial: Also score the best constant prediction of each task, for comparison.
         """
         from pamm.distributed import is_first
-        from pamm.evaluate import evaluate_run
+        from pamm.evaluate import Unfinished, evaluate_run
         from pamm.memory import keep_freed_memory
         from pamm.report import print_scores
         from pamm.views import Views
 
         note_missing_library()
         keep_freed_memory()
-        report = evaluate_run(
-            run,
-            split=split,
-            checkpoint=checkpoint,
-            root=root,
-            protocol=protocol,
-            lists=lists,
-            views=Views(scales=scales, flip=flip),
-            batch_size=batch_size,
-            device=torch_device(device),
-            devices=devices,
-            precision=precision,
-            trivial=trivial,
-        )
+        try:
+            report = evaluate_run(
+                run,
+                split=split,
+                checkpoint=checkpoint,
+                root=root,
+                protocol=protocol,
+                lists=lists,
+                views=Views(scales=scales, flip=flip),
+                batch_size=batch_size,
+                device=torch_device(device),
+                devices=devices,
+                precision=precision,
+                trivial=trivial,
+            )
+        except Unfinished as error:
+            print_scores(error.report)
+            raise
         if not is_first():
             return
         print_scores(report)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pamm.errors import PammError, unknown
+from pamm.strict_json import from_json
 from pamm.tasks.base import IGNORE, Protocol, Task
 from pamm.tasks.boundary import Boundary
 from pamm.tasks.depth import Depth
@@ -39,22 +40,21 @@ def default_task(name: str, channels: int) -> Task:
     return _task_type(name)(name=name, channels=channels)
 
 
-def task_from_dict(values: Mapping[str, Any]) -> Task:
+def task_from_dict(values: Mapping[str, Any], *, where: str = "task") -> Task:
     """The task that `Task.to_dict` wrote.
 
+    Args:
+        values: its fields, and "type".
+        where: begins the message of an error.
+
     Raises:
-        PammError: if its type is not one of `TASK_TYPES`, or a field is not known.
+        PammError: its type is not one of `TASK_TYPES`, or a field is not known or does not fit.
     """
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    kind = fields.pop("type", None)
-    if kind is None:
-        raise PammError(f"a task without 'type': {dict(values)}; give one of {list(TASK_TYPES)}")
-    task_type = _task_type(kind)
-    known = task_type.__dataclass_fields__
-    for field in fields:
-        if field not in known:
-            raise PammError(unknown(f"field of task {kind!r}", field, known))
-    return task_type(**fields)
+    kind = values.get("type") if isinstance(values, Mapping) else None
+    if not isinstance(kind, str):
+        raise PammError(f"{where} without 'type': give one of {', '.join(TASK_TYPES)}")
+    fields = {key: value for key, value in values.items() if key != "type"}
+    return from_json(_task_type(kind), fields, where=where)
 
 
 def _task_type(name: str) -> type[Task]:

@@ -78,6 +78,8 @@ class Task(ABC):
     def loss(self, logits: Tensor, target: Tensor, *, mean: Mean = alone) -> Tensor:
         """The training loss, a scalar, before `loss_weight`: the mean over the valid pixels.
 
+        It is `mean_loss` of the `loss_sums`.
+
         Where several processes have a part of the batch each, the mean of their losses is the loss
         of the whole batch: each divides its sum by the `mean` number of valid pixels.
 
@@ -92,6 +94,25 @@ class Task(ABC):
         Raises:
             ValueError: where the shapes do not match.
         """
+        sums, counts = self.loss_sums(logits, target)
+        return self.mean_loss(sums, mean(counts))
+
+    def loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What the loss is made of, and what adds up over images: sums and numbers of pixels.
+
+        The loss of several images together is `mean_loss` of their added sums and counts, however
+        they are divided into batches.
+
+        Args:
+            logits, target: as of `loss`.
+
+        Returns:
+            Float32 or float64 (K,), of the values at the valid pixels, and whole numbers (K',), the
+            last of which is that of the valid pixels; what the K kinds are is the task's affair.
+
+        Raises:
+            ValueError: where the shapes do not match.
+        """
         self._check_logits(logits)
         wanted = (logits.shape[0], *self.target_lead, *logits.shape[2:])
         if tuple(target.shape) != wanted:
@@ -99,7 +120,15 @@ class Task(ABC):
                 f"task {self.name!r}: target has shape {tuple(target.shape)}, but logits of shape "
                 f"{tuple(logits.shape)} want {wanted}"
             )
-        return self._loss(at_least_float32(logits), target, mean)
+        return self._loss_sums(at_least_float32(logits), target)
+
+    def mean_loss(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """The loss, a scalar, of what `loss_sums` gave; 0 where no pixel is valid."""
+        return sums.sum() / at_least_some(counts[-1])
+
+    def is_scored(self, target: Tensor) -> Tensor:
+        """Which images (B,) of a target (B, *lead, H, W) hold anything that the score counts."""
+        return (target != self.pad_value).flatten(1).any(dim=1)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Logits (B, C, H, W) to the prediction in units, see the subclass. Pixel by pixel."""
@@ -146,15 +175,20 @@ class Task(ABC):
         return torch.full(shape, self.pad_value, dtype=self.target_dtype)
 
     @abstractmethod
-    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+    def constant_prediction(self, targets: Iterable[Tensor], *, everywhere: bool = False) -> Tensor:
         """The best guess of someone who never sees an image: a floor for any score.
 
         Args:
-            targets: un-batched, all (*lead, H, W) of one size.
+            targets: un-batched (*lead, H, W); all of one size, but where `everywhere`.
+            everywhere: make one guess for all positions, which fits images of any size.
 
         Returns:
             A prediction as of `decode`, without the batch axis: at each position the mean of the
-            labels there, of class maps the most frequent class.
+            labels there, of class maps the most frequent class. Where `everywhere`, the same of
+            all positions together, (*lead, 1, 1).
+
+        Raises:
+            ValueError: no target, or several sizes where one is wanted.
         """
 
     def flip(self, target: Tensor) -> Tensor:
@@ -213,7 +247,7 @@ class Task(ABC):
         return {"type": self.type_name, **listed}
 
     @abstractmethod
-    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor: ...
+    def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]: ...
 
     @abstractmethod
     def _decode(self, logits: Tensor) -> Tensor: ...
@@ -231,21 +265,27 @@ class Task(ABC):
             raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be {wanted}")
 
 
-def mean_over_images(labelled: Iterable[tuple[Tensor, Tensor]], *, missing: float) -> Tensor:
+def mean_over_images(
+    labelled: Iterable[tuple[Tensor, Tensor]], *, missing: float, everywhere: bool
+) -> Tensor:
     """The mean at each position of values (c, H, W) where valid (1, H, W); `missing` where never.
 
+    Where `everywhere`, the one mean of all positions, (c, 1, 1).
+
     Raises:
-        ValueError: without any image, or with images of several sizes.
+        ValueError: without any image, or with images of several sizes where one is wanted.
     """
     total, count = torch.zeros(()), torch.zeros(())
     for values, valid in labelled:
-        if count.ndim and count.shape != valid.shape:
+        kept, known = torch.where(valid, values, 0).double(), valid.double()
+        if everywhere:
+            kept, known = (x.sum(dim=(1, 2), keepdim=True) for x in (kept, known))
+        if count.ndim and count.shape != known.shape:
             raise ValueError(
                 f"a mean over images of several sizes, {tuple(count.shape[-2:])} and "
                 f"{tuple(valid.shape[-2:])}; give targets of one size"
             )
-        total = total + torch.where(valid, values, 0).double()
-        count = count + valid
+        total, count = total + kept, count + known
     if not count.ndim:
         raise ValueError("a mean over no images; give at least one target")
     return torch.where(count > 0, total / count.clamp(min=1), missing).float()
@@ -256,13 +296,14 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def sum_over_count(values: Tensor, valid: Tensor, count: Tensor) -> Tensor:
-    """The sum of `values` where `valid` (of the same or a broadcasting shape), over a count.
+def sums_and_counts(values: Tensor, *masks: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of `values` where each mask (of the same or a broadcasting shape) is, and its size.
 
-    0 where the count is; values that are not valid may be anything, NaN too.
+    Values that are in no mask may be anything, NaN too.
     """
-    kept = torch.where(valid, values, values.new_zeros(()))
-    return kept.sum() / at_least_some(count)
+    zero = values.new_zeros(())
+    sums = torch.stack([torch.where(mask, values, zero).sum() for mask in masks])
+    return sums, torch.stack([mask.sum() for mask in masks])
 
 
 def at_least_some(count: Tensor) -> Tensor:

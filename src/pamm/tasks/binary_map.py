@@ -14,11 +14,11 @@ from pamm.tasks.base import (
     FRACTION,
     IGNORE,
     Array,
-    Mean,
     Picture,
     Task,
+    at_least_some,
     mean_over_images,
-    sum_over_count,
+    sums_and_counts,
 )
 from pamm.tasks.colours import INVALID
 
@@ -52,14 +52,17 @@ class BinaryMap(Task, ABC):
     def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> Tensor | float:
         """w in 0..1, from the numbers of yes and of labelled pixels in the batch, scalars."""
 
-    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
+    def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The cross entropy of the yes and of the no pixels; numbers of yes and of valid pixels."""
         positive, valid = target == 1, target != IGNORE
-        positives, labelled = mean(torch.stack([positive.sum(), valid.sum()]))
-        w = self.weight_of_positives(positives, labelled)
         yes = positive.to(logits.dtype)
         entropy = F.binary_cross_entropy_with_logits(_logit(logits), yes, reduction="none")
-        weighted = (w * yes + (1 - w) * (1 - yes)) * entropy
-        return sum_over_count(weighted, valid, labelled)
+        sums, counts = sums_and_counts(entropy, positive, valid & ~positive)
+        return sums, torch.stack([counts[0], counts.sum()])
+
+    def mean_loss(self, sums: Tensor, counts: Tensor) -> Tensor:
+        w = self.weight_of_positives(counts[0], counts[1])
+        return (w * sums[0] + (1 - w) * sums[1]) / at_least_some(counts[1])
 
     def _decode(self, logits: Tensor) -> Tensor:
         return _logit(logits).sigmoid()
@@ -71,8 +74,9 @@ class BinaryMap(Task, ABC):
         yes = values.logit(eps=torch.finfo(values.dtype).eps)
         return yes if self.channels == 1 else torch.cat([torch.zeros_like(yes), yes], dim=1)
 
-    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
-        return mean_over_images(((t == 1, t != IGNORE) for t in targets), missing=0)
+    def constant_prediction(self, targets: Iterable[Tensor], *, everywhere: bool = False) -> Tensor:
+        labelled = ((t == 1, t != IGNORE) for t in targets)
+        return mean_over_images(labelled, missing=0, everywhere=everywhere)
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)

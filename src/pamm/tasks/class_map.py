@@ -16,12 +16,10 @@ from pamm.tasks.base import (
     FRACTION,
     IGNORE,
     Array,
-    Mean,
     Picture,
     Protocol,
     Task,
     at_least_float32,
-    at_least_some,
     mean_over_images,
 )
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
@@ -86,10 +84,10 @@ class ClassMap(Task, ABC):
 
         return MeanIoU(self.channels, ignore_index=self.ignore_index)
 
-    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
+    def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         target = target.long()
         total = F.cross_entropy(logits, target, ignore_index=self.ignore_index, reduction="sum")
-        return total / at_least_some(mean((target != self.ignore_index).sum()))
+        return total[None], (target != self.ignore_index).sum()[None]
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.argmax(dim=1)
@@ -100,10 +98,11 @@ class ClassMap(Task, ABC):
     def from_mean_space(self, values: Tensor) -> Tensor:
         return values.clamp(min=torch.finfo(values.dtype).tiny).log()
 
-    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+    def constant_prediction(self, targets: Iterable[Tensor], *, everywhere: bool = False) -> Tensor:
         valid = ((target[None], target[None] != self.ignore_index) for target in targets)
         classes = torch.arange(self.channels).view(-1, 1, 1)
-        return mean_over_images(((t == classes, v) for t, v in valid), missing=0).argmax(dim=0)
+        shares = ((t == classes, v) for t, v in valid)
+        return mean_over_images(shares, missing=0, everywhere=everywhere).argmax(dim=0)
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         fits = 0 <= self.ignore_index <= 255 and self.channels <= 256

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pamm.ranges import Metres
-from pamm.tasks.base import Array, Mean, Picture, Task, mean_over_images, sum_over_count
+from pamm.tasks.base import Array, Picture, Task, mean_over_images, sums_and_counts
 from pamm.tasks.colours import INVALID, near_bright
 
 if TYPE_CHECKING:
@@ -59,11 +59,14 @@ class Depth(Task):
     def rescale(self, target: Tensor, scale: float) -> Tensor:
         return target / scale
 
-    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
+    def is_scored(self, target: Tensor) -> Tensor:
+        return (_labelled(target) & (target < self.max_depth)).flatten(1).any(dim=1)
+
+    def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         valid = _labelled(target)
         # A NaN in the target must not reach the gradient through the masked pixels.
         distance = (logits - torch.where(valid, target, 0)).abs()
-        return sum_over_count(distance, valid, mean(valid.sum()))
+        return sums_and_counts(distance, valid)
 
     def _decode(self, logits: Tensor) -> Tensor:
         return logits.clamp(min=0)
@@ -74,8 +77,9 @@ class Depth(Task):
     def from_mean_space(self, values: Tensor) -> Tensor:
         return values
 
-    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
-        return mean_over_images(((t, _labelled(t)) for t in targets), missing=self.mean_depth)
+    def constant_prediction(self, targets: Iterable[Tensor], *, everywhere: bool = False) -> Tensor:
+        labelled = ((t, _labelled(t)) for t in targets)
+        return mean_over_images(labelled, missing=self.mean_depth, everywhere=everywhere)
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)

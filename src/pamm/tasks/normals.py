@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.tasks.base import Array, Mean, Picture, Task, mean_over_images, sum_over_count
+from pamm.tasks.base import Array, Picture, Task, mean_over_images, sums_and_counts
 from pamm.tasks.colours import INVALID
 
 if TYPE_CHECKING:
@@ -57,11 +57,11 @@ class Normals(Task):
         sign = target.new_tensor([-1, 1, 1]).view(3, 1, 1)
         return target.flip(-1) * sign
 
-    def _loss(self, logits: Tensor, target: Tensor, mean: Mean) -> Tensor:
-        """Summed over the three components, mean over the labelled pixels."""
+    def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Of distances summed over the three components."""
         valid = (target != 0).any(dim=1)
         distance = (F.normalize(logits, dim=1, eps=SHORTEST) - target).abs().sum(dim=1)
-        return sum_over_count(distance, valid, mean(valid.sum()))
+        return sums_and_counts(distance, valid)
 
     def _decode(self, logits: Tensor) -> Tensor:
         """Unit vectors; a zero vector becomes (0, 0, 1), a surface that faces the camera."""
@@ -78,9 +78,10 @@ class Normals(Task):
     def from_mean_space(self, values: Tensor) -> Tensor:
         return values
 
-    def constant_prediction(self, targets: Iterable[Tensor]) -> Tensor:
+    def constant_prediction(self, targets: Iterable[Tensor], *, everywhere: bool = False) -> Tensor:
         labelled = ((target, (target != 0).any(dim=0, keepdim=True)) for target in targets)
-        return self._decode(mean_over_images(labelled, missing=0)[None])[0]
+        mean = mean_over_images(labelled, missing=0, everywhere=everywhere)
+        return self._decode(mean[None])[0]
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.permute(1, 2, 0).contiguous().cpu().numpy().astype(np.float32)
