@@ -46,6 +46,13 @@ class Encoding(ABC):
         """What looks wrong with what `read` gave, a phrase each; empty if all is well."""
         return []
 
+    def remarks(self, values: Array) -> list[tuple[str, str]]:
+        """What is worth knowing of what `read` gave, though it can be used: (what, advice) each.
+
+        `what` is a phrase that follows the number of files.
+        """
+        return []
+
     @abstractmethod
     def target(self, values: Array, task: Task) -> Tensor:
         """What `read` gave as a target (*lead, H, W) of the task.
@@ -222,7 +229,7 @@ def read_array(path: Path) -> Array:
     Raises:
         PammError: the file is missing or damaged.
     """
-    if path.suffix != ".npy":
+    if path.suffix.lower() != ".npy":
         return read_pixels(path)
     try:
         values: Array = np.load(path, allow_pickle=False)

@@ -41,6 +41,9 @@ class Layout:
     """Patterns of the images; the first that exists counts."""
     labels: Mapping[str, Patterns]
     """Of each task."""
+    truths: Mapping[str, Patterns] = field(default_factory=dict)
+    """Of the tasks whose published scores were computed with something else than `labels`; the
+    files are read for evaluation."""
     lists: Mapping[str, str] = field(default_factory=dict)
     """Split -> text file with an id a line. Without one: all images that match, by name."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -52,13 +55,14 @@ class Layout:
         def fill(pattern: str) -> str:
             return pattern.replace("{split}", split)
 
+        def fill_all(files: Mapping[str, Patterns]) -> dict[str, Patterns]:
+            return {task: {fill(p): e for p, e in some.items()} for task, some in files.items()}
+
         return replace(
             self,
             images=tuple(map(fill, self.images)),
-            labels={
-                task: {fill(p): e for p, e in patterns.items()}
-                for task, patterns in self.labels.items()
-            },
+            labels=fill_all(self.labels),
+            truths=fill_all(self.truths),
         )
 
     def names(self, folder: Path, split: str) -> list[str]:
@@ -87,9 +91,16 @@ class Layout:
         """The image of an id, if it is there."""
         return next((p for p in _files(folder, self.images, name) if p.exists()), None)
 
-    def label(self, folder: Path, task: str, name: str) -> tuple[Path, Encoding] | None:
-        """The label file of an id for a task and its encoding, if there is one."""
+    def label(
+        self, folder: Path, task: str, name: str, *, scoring: bool = False
+    ) -> tuple[Path, Encoding] | None:
+        """The label file of an id for a task and its encoding, if there is one.
+
+        With `scoring` that of the truth which scores are computed with, where it is another.
+        """
         patterns = self.labels[task]
+        if scoring:
+            patterns = self.truths.get(task, patterns)
         files = zip(_files(folder, patterns, name), patterns.values(), strict=True)
         return next((found for found in files if found[0].exists()), None)
 
@@ -233,7 +244,8 @@ class FileDataset(MultiTaskDataset):
         Raises:
             PammError: the file is damaged, has another size, or values that cannot be.
         """
-        task, found = self.tasks[task_name], self.files.label(self.folder, task_name, name)
+        task = self.tasks[task_name]
+        found = self.files.label(self.folder, task_name, name, scoring=self.scoring)
         if found is None:
             return task.missing(*size)
         path, encoding = found
