@@ -13,6 +13,22 @@ from pamm.errors import PammError, unknown
 MOST_THRESHOLDS = 1000
 
 
+def even_thresholds(count: int) -> tuple[float, ...]:
+    """i / (count + 1) for i = 1 .. count, rounded as the published tools round it.
+
+    They step from the first to the last. A level of an 8-bit map may be a threshold to the last
+    bit or miss it: 85 / 255 is below the second of five.
+
+    >>> even_thresholds(3)
+    (0.25, 0.5, 0.75)
+    >>> 85 / 255 == 2 / 6, 85 / 255 < even_thresholds(5)[1]
+    (True, True)
+    """
+    first = 1 / (count + 1)
+    step = (1 - first - first) / max(count - 1, 1)
+    return tuple(first + i * step for i in range(count))
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoundaryForm:
     """One way from a boundary map to precision and recall, in the order of the fields."""
@@ -30,7 +46,7 @@ class BoundaryForm:
     """What is left is rounded to 256 levels."""
     strict: bool = False
     """Whether a pixel must be above a threshold, or may be at it."""
-    thresholds: tuple[float, ...] = tuple(i / 100 for i in range(1, 100))
+    thresholds: tuple[float, ...] = even_thresholds(99)
     """Ascending; all above 0."""
     precision_of_nothing: float = 0.0
     """Precision at a threshold that no pixel reaches."""
@@ -49,7 +65,7 @@ class BoundaryForm:
         """
         if not 1 <= count <= MOST_THRESHOLDS:
             raise PammError(f"thresholds: got {count}, want 1 to {MOST_THRESHOLDS}")
-        return replace(self, thresholds=tuple(i / (count + 1) for i in range(1, count + 1)))
+        return replace(self, thresholds=even_thresholds(count))
 
     def describe(self) -> str:
         """What happens to a map, in words."""
