@@ -11,9 +11,11 @@ from scipy.io import savemat
 from skimage.morphology import thin
 
 from pamm.boundary_eval import boundary_eval, read_probability, read_truth
+from pamm.boundary_forms import FORMS
 from pamm.cli import main
 from pamm.errors import PammError
 from pamm.metrics import BoundaryF
+from pamm.metrics.edges import outlines
 
 NAMES = ("a", "b", "c")
 
@@ -42,23 +44,139 @@ def folders(maps, tmp_path):
     return tmp_path / "p", tmp_path / "t"
 
 
-def _scores(maps, max_dist=0.02):
-    metric = BoundaryF(max_dist)
+def _scores(maps, form="seism", max_dist=0.02):
+    metric = BoundaryF(max_dist, form=FORMS[form])
     for levels, truth in maps.values():
+        lines = outlines(truth) if FORMS[form].outline_truth else truth
         metric.update(
             torch.from_numpy(levels / 255)[None, None],
-            torch.from_numpy(truth.astype(np.int64))[None, None],
+            torch.from_numpy(lines.astype(np.int64))[None, None],
         )
     return metric.compute()
 
 
-def test_scores_are_those_of_the_metric(maps, folders):
-    report = boundary_eval(*folders, max_dist=0.02)
-    assert report["scores"] == _scores(maps)
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_are_those_of_the_metric_in_every_form(maps, folders, form):
+    report = boundary_eval(*folders, max_dist=0.02, form=form)
+    assert report["scores"] == _scores(maps, form)
     assert report["images"] == 3
     assert report["annotators"] == [1, 1]
     assert report["protocol"]["max_dist"] == 0.02
-    assert len(report["curve"]["precision"]) == 101
+    assert report["protocol"]["form"] == form
+    assert len(report["curve"]["precision"]) == (101 if form.startswith("seism") else 99)
+
+
+def test_the_form_is_that_of_published_tables_unless_named(folders):
+    expected = boundary_eval(*folders, form="seism")
+    assert boundary_eval(*folders)["scores"] == expected["scores"]
+    assert boundary_eval(*folders)["protocol"]["form"] == "seism"
+
+
+def test_thresholds_by_number(folders):
+    report = boundary_eval(*folders, max_dist=0.02, form="thin", thresholds=4)
+    assert report["curve"]["threshold"] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert report["protocol"]["thresholds"] == 4
+    with pytest.raises(PammError, match="thresholds: got 0, want 1 to 1000"):
+        boundary_eval(*folders, thresholds=0)
+
+
+def test_some_images_by_a_list(maps, folders, tmp_path):
+    (tmp_path / "some.txt").write_text("c\na\n")
+    (folders[0] / "b.png").unlink()  # not asked for
+    report = boundary_eval(*folders, max_dist=0.02, images=tmp_path / "some.txt")
+    assert report["scores"] == _scores({name: maps[name] for name in "ac"})
+    assert report["images"] == 2
+    assert report["protocol"]["images"]["list"] == "some.txt"
+    assert report["protocol"]["images"]["count"] == 2
+    (tmp_path / "some.txt").write_text("c\nd\n")
+    with pytest.raises(PammError, match="1 of 2 ids are not among the 3 images .* such as 'd'"):
+        boundary_eval(*folders, images=tmp_path / "some.txt")
+
+
+def test_contour_maps_on_the_grid_between_pixels(maps, folders, tmp_path):
+    """Of (2H + 1, 2W + 1): every second row and column, from the third on."""
+    (tmp_path / "ucm").mkdir()
+    for name, (levels, _) in maps.items():
+        grid = np.random.default_rng(1).random([2 * side + 1 for side in levels.shape])
+        grid[2::2, 2::2] = levels / 255
+        savemat(tmp_path / "ucm" / f"{name}.mat", {"ucm2": grid})
+    expected = boundary_eval(*folders, form="thin")["scores"]
+    assert boundary_eval(tmp_path / "ucm", folders[1], form="thin")["scores"] == expected
+
+
+@pytest.mark.parametrize("form", ["seism", "hed"])
+def test_the_truth_of_a_form(form, tmp_path):
+    rng = np.random.default_rng(2)
+    labels = np.kron(rng.integers(1, 5, (5, 6)), np.ones((7, 8))).astype(np.uint16)
+    lines = thin(ndimage.laplace(labels.astype(int)) != 0)
+    people = np.empty(2, dtype=object)
+    for i in range(2):
+        people[i] = {"Segmentation": np.roll(labels, i), "Boundaries": lines.astype(np.uint8)}
+    savemat(tmp_path / "bsds.mat", {"groundTruth": people})
+    savemat(tmp_path / "pascal.mat", {"LabelMap": labels})
+    Image.fromarray(lines.astype(np.uint8) * 255).save(tmp_path / "nyud.png")
+    bsds, pascal, nyud = (
+        read_truth(tmp_path / name, FORMS[form]) for name in ("bsds.mat", "pascal.mat", "nyud.png")
+    )
+    if form == "seism":
+        assert np.array_equal(bsds, [outlines(labels), outlines(np.roll(labels, 1))])
+        assert np.array_equal(pascal, [outlines(labels)])
+        assert np.array_equal(nyud, [outlines(lines)])
+    else:
+        assert np.array_equal(bsds, [lines, lines])
+        assert pascal.all()
+        assert np.array_equal(nyud, [lines])
+
+
+@pytest.mark.parametrize("spelling", ["PNG", "Npy", "NPZ", "MAT"])
+def test_other_spellings_of_endings(maps, folders, tmp_path, spelling):
+    expected = boundary_eval(*folders, max_dist=0.02)["scores"]
+    for k, folder in enumerate(("p2", "t2")):
+        (tmp_path / folder).mkdir()
+        for name, arrays in maps.items():
+            path, array = tmp_path / folder / f"{name}.{spelling}", arrays[k].astype(np.uint8)
+            with open(path, "wb") as file:
+                if spelling == "PNG":
+                    Image.fromarray(array * (1 if k == 0 else 255)).save(file, format="PNG")
+                elif spelling == "Npy":
+                    np.save(file, array)
+                elif spelling == "NPZ":
+                    np.savez_compressed(file, boundary=array)
+                else:
+                    savemat(file, {"boundary": array})
+    assert boundary_eval(tmp_path / "p2", tmp_path / "t2", max_dist=0.02)["scores"] == expected
+
+
+def test_pictures_of_grey_in_colour(maps, folders):
+    """Equal red, green and blue, opaque, or a palette of greys: all the same map."""
+    expected = boundary_eval(*folders, max_dist=0.02)["scores"]
+    for folder in folders:
+        a, b, c = (folder / f"{name}.png" for name in NAMES)
+        Image.open(a).convert("RGB").save(a)
+        Image.open(b).convert("RGBA").save(b)
+        Image.open(c).convert("LA").save(c)
+    assert boundary_eval(*folders, max_dist=0.02)["scores"] == expected
+    turned = Image.fromarray(255 - maps["a"][0])
+    turned.putpalette([255 - level for level in range(256) for _ in range(3)])
+    turned.save(folders[0] / "a.png")
+    assert boundary_eval(*folders, max_dist=0.02)["scores"] == expected
+
+
+def _coloured(folder):
+    grey = np.asarray(Image.open(folder / "b.png").convert("L"))
+    picture = np.stack([0 * grey, grey, grey], axis=-1)
+    Image.fromarray(picture).save(folder / "b.png")
+
+
+def _transparent(folder):
+    grey = np.asarray(Image.open(folder / "b.png").convert("L"))
+    Image.fromarray(np.stack([0 * grey, 0 * grey, 0 * grey, grey], -1)).save(folder / "b.png")
+
+
+def _palette(folder):
+    picture = Image.open(folder / "b.png").convert("L")
+    picture.putpalette([value for level in range(256) for value in (level, 0, 255 - level)])
+    picture.save(folder / "b.png")
 
 
 def test_every_kind_of_file_gives_the_same(maps, folders, tmp_path):
@@ -76,8 +194,8 @@ def test_every_kind_of_file_gives_the_same(maps, folders, tmp_path):
     people = np.empty(1, dtype=object)
     people[0] = {"Segmentation": np.ones((31, 64)), "Boundaries": maps["c"][1].astype(np.uint8)}
     savemat(truths / "c.mat", {"groundTruth": people})
-    expected = boundary_eval(*folders, max_dist=0.02)["scores"]
-    assert boundary_eval(predictions, truths, max_dist=0.02)["scores"] == expected
+    expected = boundary_eval(*folders, max_dist=0.02, form="hed")["scores"]
+    assert boundary_eval(predictions, truths, max_dist=0.02, form="hed")["scores"] == expected
 
 
 def test_several_people_marked_an_image(maps, tmp_path):
@@ -90,10 +208,10 @@ def test_several_people_marked_an_image(maps, tmp_path):
         (tmp_path / folder).mkdir()
     savemat(tmp_path / "t" / "a.mat", {"groundTruth": people})
     Image.fromarray(levels).save(tmp_path / "p" / "a.png")
-    assert np.array_equal(read_truth(tmp_path / "t" / "a.mat"), np.stack(marked))
-    report = boundary_eval(tmp_path / "p", tmp_path / "t", max_dist=0.03)
+    assert np.array_equal(read_truth(tmp_path / "t" / "a.mat", FORMS["hed"]), np.stack(marked))
+    report = boundary_eval(tmp_path / "p", tmp_path / "t", max_dist=0.03, form="hed")
     assert report["annotators"] == [3, 3]
-    metric = BoundaryF(0.03)
+    metric = BoundaryF(0.03, form=FORMS["hed"])
     target = torch.from_numpy(np.stack(marked).astype(np.int64))[None]
     metric.update(torch.from_numpy(levels / 255)[None, None], target)
     assert report["scores"] == metric.compute()
@@ -106,6 +224,7 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
     said = capsys.readouterr().out
     scores = _scores(maps)
     assert f"ODS {scores['odsF']:.4f}" in said
+    assert "form seism: cut off to 8 bits" in said
     assert "1 predictions have no ground truth" in said
     assert json.loads(out.read_text())["scores"] == scores
     with Image.open(out.with_suffix(".png")) as plot:
@@ -130,7 +249,20 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
             ),
             "not as in the Berkeley Segmentation Data Set",
         ),
-        (lambda p, t: [f.unlink() for f in t.iterdir()], "holds no .png, .npy, .mat file"),
+        (lambda p, t: [f.unlink() for f in t.iterdir()], "holds no .png, .npy, .npz, .mat file"),
+        (lambda p, t: _coloured(p), "p/b.png' is coloured; want grey"),
+        (lambda p, t: _coloured(t), "t/b.png' is coloured; want grey"),
+        (lambda p, t: _palette(p), "p/b.png' is coloured; want grey"),
+        (lambda p, t: _transparent(p), "p/b.png' is transparent in places"),
+        (lambda p, t: _transparent(t), "t/b.png' is transparent in places"),
+        (lambda p, t: _instead(t, np.full((48, 36), np.nan)), "b.npy' holds values that are not"),
+        (lambda p, t: (p / "b.png").rename(p / "b.npz"), "b.npz': "),
+        (lambda p, t: _all(p, lambda a: a // 255), r"no map of .*p' has a boundary of 0.001 or"),
+        (lambda p, t: _all(t, lambda a: 0 * a), r"no file of .*t' has a boundary; want lines"),
+        (
+            lambda p, t: [f.rename(f.with_stem(f"{f.stem}_x")) for f in p.iterdir()],
+            r"lacks 3 of the 3 images .* such as 'a'; want <id>.png or",
+        ),
     ],
 )
 def test_mistakes_are_one_line(break_it, message, folders):
@@ -138,6 +270,11 @@ def test_mistakes_are_one_line(break_it, message, folders):
     with pytest.raises(PammError, match=message) as caught:
         boundary_eval(*folders, max_dist=0.02)
     assert "\n" not in str(caught.value)
+
+
+def _all(folder, change):
+    for path in folder.iterdir():
+        Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
 
 
 def _instead(folder, array):
@@ -149,6 +286,9 @@ def test_command_line_mistakes(folders, tmp_path, capsys):
     for arguments in (
         [str(tmp_path / "nowhere"), str(folders[1])],
         [*map(str, folders), "--max-dist", "7"],
+        [*map(str, folders), "--form", "heed"],
+        [*map(str, folders), "--thresholds", "0"],
+        [*map(str, folders), "--list", str(tmp_path / "nowhere.txt")],
     ):
         with pytest.raises(SystemExit) as stop:
             main(["boundary-eval", *arguments])

@@ -198,7 +198,14 @@ def test_the_table_of_encodings_is_complete():
 
 def test_options_in_the_text_exist(monkeypatch, capsys):
     known = ""
-    programs = (["train", "synthetic-tiny"], ["evaluate"], ["compare"], ["predict"], ["describe"])
+    programs = [
+        "train synthetic-tiny",
+        "evaluate",
+        "compare",
+        "predict",
+        "describe",
+        "boundary-eval",
+    ]
     for program in (
         *programs,
         *(["data", name] for name in tools.DATA_COMMANDS),

@@ -1,6 +1,8 @@
 """ODS, OIS and AP of anybody's boundary maps, from two folders of files."""
 
 import json
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -8,67 +10,91 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pamm.boundary_forms import BoundaryForm, boundary_form
 from pamm.data.derived import read_mat
-from pamm.data.encodings import read_array
+from pamm.data.label_files import read_array
 from pamm.errors import PammError
 from pamm.files import check_file, replacing, write_text
+from pamm.image_list import read_image_list
+from pamm.images import read_image
 from pamm.metrics import BoundaryF
+from pamm.metrics.edges import outlines
 from pamm.progress import progress
 from pamm.strict_json import to_json
 
-SUFFIXES = (".png", ".npy", ".mat")
+SUFFIXES = (".png", ".npy", ".npz", ".mat")
 BSDS = "groundTruth"  # of the ground truth of the Berkeley Segmentation Data Set: a cell a person
 
 
 def boundary_eval(
-    predictions: str | Path, truths: str | Path, *, max_dist: float = 0.0075
+    predictions: str | Path,
+    truths: str | Path,
+    *,
+    max_dist: float = 0.0075,
+    form: str = "seism",
+    thresholds: int | None = None,
+    images: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score boundary maps by the protocol of `pamm.metrics.BoundaryF`.
 
     Args:
-        predictions: folder with a map (H, W) per image, `<id>.png`, `.npy` or `.mat`, or, as `pamm
-            predict` writes them, `<id>/boundary.npy` or `.png`. Probabilities: numbers in 0..1, or
-            whole numbers of 8 or 16 bits, which are divided by 255 or 65535.
-        truths: folder with the ground truth `<id>.png`, `.npy` or `.mat`: 0 is no boundary, all
-            else is. Or a .mat of the Berkeley Segmentation Data Set, with the boundaries that
-            several people marked.
+        predictions: folder with a map (H, W) per image, `<id>.png`, `.npy`, `.npz` or `.mat`, or,
+            as `pamm predict` writes them, `<id>/boundary.*`. Probabilities: numbers in 0..1, or
+            whole numbers of 8 or 16 bits, which are divided by 255 or 65535. A map of
+            (2H + 1, 2W + 1) is a contour map on the grid between pixels (ucm2), of which every
+            second row and column counts, from the third on.
+        truths: folder with the ground truth `<id>.png`, `.npy`, `.npz` or `.mat`, see `read_truth`.
         max_dist: the farthest match, as a share of the image diagonal. Published: 0.0075 for
             BSDS and PASCAL-Context, 0.011 for NYUD-v2.
+        form: a key of `pamm.boundary_forms.FORMS`.
+        thresholds: cut at so many, i / (thresholds + 1); None = at those of the form.
+        images: text file with the ids to score, one a line; None = all that `truths` has.
 
     Returns:
         {"predictions", "truths", "images", "annotators", "unused", "protocol", "scores", "curve"}.
 
     Raises:
         PammError: a missing folder, file or prediction, a file that cannot be read, sizes that
-            differ, or values out of range.
+            differ, values out of range, an unknown form; or there is no boundary at all.
     """
     if not 0 <= max_dist < 1:
         raise PammError(f"max_dist: got {max_dist}, want a share of the image diagonal, 0 to 1")
+    chosen = boundary_form(form)
+    if thresholds is not None:
+        chosen = chosen.with_thresholds(thresholds)
     wanted, given = _files(Path(truths)), _files(Path(predictions))
+    listed = {}
+    if images is not None:
+        some = read_image_list(Path(images), wanted, where=repr(str(truths)))
+        wanted = {name: path for name, path in wanted.items() if name in some.ids}
+        listed = {"images": some.describe()}
     missing = [name for name in wanted if name not in given]
     if missing:
         raise PammError(
             f"{str(predictions)!r} lacks {len(missing)} of the {len(wanted)} images that "
             f"{str(truths)!r} has, such as {missing[0]!r}; want <id>{' or '.join(SUFFIXES)}, or "
-            "<id>/boundary.npy"
+            "<id>/boundary.*"
         )
-    metric, people = BoundaryF(max_dist), []
+    metric, people = BoundaryF(max_dist, form=chosen), []
     for name, path in progress(wanted.items(), label="evaluating boundaries"):
-        truth, probability = read_truth(path), read_probability(given[name])
+        truth, probability = read_truth(path, chosen), read_probability(given[name])
+        if probability.shape == tuple(2 * side + 1 for side in truth.shape[1:]):
+            probability = probability[2::2, 2::2]
         if truth.shape[1:] != probability.shape:
             raise PammError(
                 f"{str(given[name])!r} is {size(probability)} pixels, its ground truth "
                 f"{str(path)!r} {size(truth)}; want the same size"
             )
         people.append(len(truth))
-        metric.update(torch.from_numpy(probability)[None, None], torch.from_numpy(truth)[None])
+        metric.update(torch.tensor(probability)[None, None], torch.from_numpy(truth)[None])
+    _check_boundaries(metric, predictions, truths)
     return {
         "predictions": str(predictions),
         "truths": str(truths),
         "images": len(wanted),
         "annotators": [min(people), max(people)],
         "unused": len(given.keys() - wanted.keys()),
-        "protocol": metric.describe(),
+        "protocol": {**metric.describe(), **listed},
         "scores": metric.compute(),
         "curve": {key: values.tolist() for key, values in metric.curve().items()},
     }
@@ -77,8 +103,13 @@ def boundary_eval(
 def read_probability(path: Path) -> NDArray[np.float64]:
     """A boundary map (H, W) in 0..1; see `boundary_eval`."""
     array = _map(path, _read(path))
-    if path.suffix == ".png" and array.dtype == np.int32:  # Pillow before 11 reads 16 bits so
-        array = array.astype(np.uint16)
+    if path.suffix.lower() == ".png":
+        if array.dtype == np.int32:  # Pillow before 11 reads 16 bits so
+            array = array.astype(np.uint16)
+        if array.dtype == np.uint8:
+            shown = read_image(path)  # numbers of a palette are no levels of grey
+            if not (shown == array[..., None]).all():
+                array = _grey(shown, path)
     if array.dtype in (np.uint8, np.uint16):
         return array / np.iinfo(array.dtype).max
     values = array.astype(np.float64)
@@ -90,19 +121,42 @@ def read_probability(path: Path) -> NDArray[np.float64]:
     return values
 
 
-def read_truth(path: Path) -> NDArray[np.uint8]:
-    """Ground truth (A, H, W) of 0 and 1, A people's; see `boundary_eval`."""
+def read_truth(path: Path, form: BoundaryForm) -> NDArray[np.uint8]:
+    """Ground truth (A, H, W) of 0 and 1, A people's.
+
+    In a form that outlines its truth, a file is a map of labels or an image of lines, and the
+    boundaries are where neighbours differ (`pamm.metrics.edges.outlines`). In the others 0 is no
+    boundary, and all else is. A .mat may be of the Berkeley Segmentation Data Set, by several
+    people: then their segments are outlined, or the boundaries taken that they marked.
+    """
     content = _read(path)
-    if BSDS in content:
+    if BSDS not in content:
+        maps = [_map(path, content)]
+    else:
+        part = "Segmentation" if form.outline_truth else "Boundaries"
         try:
-            maps = [cell["Boundaries"][0, 0] for cell in content[BSDS].reshape(-1)]
-            return np.stack(maps).astype(bool).astype(np.uint8)
+            maps = list(np.stack([cell[part][0, 0] for cell in content[BSDS].reshape(-1)]))
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise PammError(
                 f"{str(path)!r}: {BSDS!r} is not as in the Berkeley Segmentation Data Set, a cell "
-                f"per person with 'Boundaries' ({error})"
+                f"per person with {part!r} ({error})"
             ) from None
-    return (_map(path, content) != 0).astype(np.uint8)[None]
+    if not all(np.isfinite(values).all() for values in maps):
+        raise PammError(f"{str(path)!r} holds values that are not numbers; want labels or lines")
+    lines = [outlines(values) if form.outline_truth else values != 0 for values in maps]
+    return np.stack(lines).astype(np.uint8)
+
+
+def _check_boundaries(metric: BoundaryF, predictions: str | Path, truths: str | Path) -> None:
+    """Raise where a score would be 0 for want of anything to score."""
+    state, lowest = metric.state(), metric.thresholds[0]
+    if not int(state["actual"]):
+        raise PammError(f"no file of {str(truths)!r} has a boundary; want lines that are not 0")
+    if not int(state["predicted"].sum()):
+        raise PammError(
+            f"no map of {str(predictions)!r} has a boundary of {lowest:g} or more; want "
+            "probabilities in 0..1, or whole numbers in 0..255 (8 bits) or 0..65535 (16 bits)"
+        )
 
 
 def size(array: NDArray[Any]) -> str:
@@ -147,31 +201,35 @@ def plot_curve(report: dict[str, Any], path: Path) -> None:
         axes.plot(recall[valid], precision, color="0.85", linewidth=0.8)
         axes.annotate(f"F {level:.1f}", (1.005, level / (2 - level)), fontsize=7, color="0.55",
                       va="center", annotation_clip=False)  # fmt: skip
-    used = np.array(curve["precision"]) > 0
-    axes.plot(np.array(curve["recall"])[used], np.array(curve["precision"])[used], color="tab:red")
-    best = int(np.argmin(np.abs(np.array(curve["threshold"]) - scores["odsThreshold"])))
-    axes.plot(curve["recall"][best], curve["precision"][best], "o", color="tab:red")
+    threshold, precision, recalls = (
+        np.array(curve[k]) for k in ("threshold", "precision", "recall")
+    )
+    used = recalls > 0
+    axes.plot(recalls[used], precision[used], color="tab:red")
+    best = [np.interp(scores["odsThreshold"], threshold, y) for y in (recalls, precision)]
+    axes.plot(*best, "o", color="tab:red")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="recall", ylabel="precision", aspect="equal")
     axes.set_title(
         f"ODS {scores['odsF']:.3f} at {scores['odsThreshold']:.2f}, OIS {scores['oisF']:.3f}, "
-        f"AP {scores['AP']:.3f}; {report['images']} images",
+        f"AP {scores['AP']:.3f}\n{report['images']} images, form {report['protocol']['form']}",
         fontsize=10,
     )
     figure.savefig(path, dpi=150)
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """{id: file}; a folder of `pamm predict`, with boundary.npy or boundary.png, counts as one."""
+    """{id: file}; a folder that holds boundary.npy or the like counts as one."""
     if not folder.is_dir():
         raise PammError(f"no folder {str(folder)!r}; give one with {', '.join(SUFFIXES)} files")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
+        name = path.stem
         if path.is_dir():
-            name, exact = path.name, path / "boundary.npy"
-            path = exact if exact.is_file() else path / "boundary.png"
-        else:
-            name = path.stem
-        if path.name.startswith(".") or path.suffix not in SUFFIXES or not path.is_file():
+            name = path.name
+            # Arrays before pictures of them.
+            inside = (path / f"boundary{suffix}" for suffix in (".npy", ".npz", ".mat", ".png"))
+            path = next((file for file in inside if file.is_file()), path)
+        if name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         if name in found:
             raise PammError(
@@ -184,20 +242,24 @@ def _files(folder: Path) -> dict[str, Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The variables of a .mat file; of another file the one array, by the name of the file."""
-    if path.suffix != ".mat":
-        return {path.name: read_array(path)}
+    """The variables of a .mat or .npz file; of another file the one array, by its name."""
+    kind = path.suffix.lower()
     try:
-        content = read_mat(path.read_bytes())
-    except PammError as error:
-        raise PammError(f"{str(path)!r}: {error}") from None
-    return {name: value for name, value in content.items() if not name.startswith("__")}
+        if kind == ".mat":
+            content = read_mat(path.read_bytes())
+            return {name: value for name, value in content.items() if not name.startswith("__")}
+        if kind == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+    except (PammError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise PammError(f"{str(path)!r}: {reason}") from None
+    array = read_array(path)
+    return {path.name: _grey(array, path) if kind == ".png" else array}
 
 
 def _map(path: Path, content: dict[str, Any]) -> NDArray[Any]:
     """The one map (H, W) of numbers in a file; other variables of a .mat are texts or numbers."""
-    if path.suffix == ".png":
-        content = {k: a[..., 0] if a.ndim == 3 else a for k, a in content.items()}  # grey as RGB
     arrays = [a for a in content.values() if isinstance(a, np.ndarray) and a.dtype.kind in "buif"]
     maps = [a for a in arrays if a.ndim == 2 and a.size > 1]
     if len(maps) != 1:
@@ -206,3 +268,21 @@ def _map(path: Path, content: dict[str, Any]) -> NDArray[Any]:
             f"{str(path)!r} holds {shapes or 'nothing'}; want one map (height, width) of numbers"
         )
     return maps[0]
+
+
+def _grey(picture: NDArray[Any], path: Path) -> NDArray[Any]:
+    """A picture (H, W) or (H, W, channels) as levels of grey.
+
+    Raises:
+        PammError: it has colours, or says something by transparency.
+    """
+    if picture.ndim != 3:
+        return picture
+    grey, *others = np.moveaxis(picture, 2, 0)
+    if picture.shape[2] in (2, 4):
+        *others, opacity = others
+        if (opacity != np.iinfo(opacity.dtype).max).any():
+            raise PammError(f"{str(path)!r} is transparent in places; save it as plain grey")
+    if any((other != grey).any() for other in others):
+        raise PammError(f"{str(path)!r} is coloured; want grey, or colours of equal R, G and B")
+    return grey

@@ -6,8 +6,10 @@ import torch
 from fake_layouts import fake_nyud, save
 from PIL import Image
 
-from pamm.data import NYUD, DataConfig, Draw, dataset_tasks, train_dataset
+from pamm.data import NYUD, DataConfig, Draw, dataset_tasks, eval_dataset, train_dataset
+from pamm.data.verify import verify
 from pamm.errors import PammError
+from pamm.metrics.edges import outlines
 
 
 def check(item, planted, *, quantised: bool) -> None:
@@ -174,3 +176,36 @@ def test_images_with_alpha_or_grey_are_colour_images(tmp_path):
     image = NYUD("train", root=tmp_path)[0]["image"]
     assert image.shape == (3, 45, 61)
     np.testing.assert_array_equal(image[1].numpy(), grey)
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["ATRC", "MTI-Net"])
+def test_boundaries_are_scored_with_the_outlines_of_the_edge_image(tmp_path, old):
+    planted = fake_nyud(tmp_path, old=old)
+    config = DataConfig(name="nyud", root=str(tmp_path), size=(48, 64))
+    scored, trained = eval_dataset(config, "val"), NYUD("val", root=tmp_path)
+    for index in range(2):
+        item, edge = scored[index], planted[scored.name(index)]["boundary"]
+        target = item["targets"]["boundary"][0].numpy()
+        assert np.array_equal(target[target != 255].reshape(edge.shape), outlines(edge))
+        assert np.array_equal(trained[index]["targets"]["boundary"][0].numpy(), edge)
+        for task in ("depth", "normals"):  # only the truth of boundaries is another
+            raw = trained[index]["targets"][task]
+            assert item["targets"][task].sum() == pytest.approx(float(raw.sum()), rel=1e-4)
+    assert dataset_tasks(config)["boundary"].metric().describe()["form"] == "seism"
+
+
+def test_verify_looks_at_the_width_of_edge_lines(tmp_path):
+    fake_nyud(tmp_path)
+    thin, wide = np.zeros((2, 45, 61), np.uint8)
+    thin[:, 20] = thin[30, :20] = 255
+    for i in range(40):  # a staircase: 4-connected, but with one outline
+        thin[i, 21 + i // 2] = thin[i, 20 + i // 2] = 255
+    wide[:, 20:22] = wide[30:33, :20] = 255
+    for name, edge in (("0001", thin), ("0002", wide), ("0004", wide)):
+        save(tmp_path / "edge" / f"{name}.png", edge)
+    report = verify(NYUD, tmp_path)
+    assert report.errors == 0
+    (found,) = [f for f in report.findings if f.check == "form of boundary"]
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.examples == ("edge/0002.png", "edge/0004.png")
+    assert "takes both sides of such a line" in found.text()

@@ -16,6 +16,7 @@ from pamm.data import DataConfig, Draw, PascalContext, eval_dataset, train_datas
 from pamm.data.derived import default_root
 from pamm.data.pascal_context import NORMALS_ON, PARTS, label_boundary
 from pamm.errors import PammError
+from pamm.metrics.edges import outlines
 
 
 def boundary_of(labels: np.ndarray) -> np.ndarray:
@@ -70,6 +71,19 @@ def test_images_without_parts_are_ignored_after_cropping(copy):
         seen.add(some)
         assert some or (parts == 255).all()
     assert seen == {True, False}
+
+
+def test_boundaries_are_scored_with_the_outlines_of_the_label_map(copy):
+    root, planted = copy
+    config = DataConfig(name="pascal_context", root=str(root), size=(52, 52))
+    for split in ("train", "val"):
+        data = eval_dataset(config, split)
+        for item in (data[i] for i in range(len(data))):
+            target = item["targets"]["boundary"][0].numpy()
+            labels = planted[item["id"]]["label_map"]
+            assert np.array_equal(target[target != 255].reshape(labels.shape), outlines(labels))
+    how = data.tasks["boundary"].metric().describe()
+    assert (how["form"], how["max_dist"]) == ("seism", 0.0075)
 
 
 def test_the_24_parts():

@@ -14,10 +14,12 @@ from scipy.signal import convolve2d
 from skimage.morphology import thin
 
 from pamm import native
+from pamm.boundary_forms import FORMS, BoundaryForm, boundary_form
+from pamm.errors import PammError
 from pamm.metrics import BoundaryF, boundary_matching, boundary_native
 from pamm.metrics.boundary_f import (
-    THRESHOLDS,
     average_precision,
+    best_between,
     best_index,
     f_measure,
     image_counts,
@@ -25,7 +27,8 @@ from pamm.metrics.boundary_f import (
 from pamm.metrics.boundary_matching import Counts
 from pamm.metrics.edges import (
     edge_nms,
-    normal_angle,
+    normal,
+    outlines,
     suppress_non_maxima,
     thin_nested,
     triangle_smooth,
@@ -34,6 +37,7 @@ from pamm.metrics.edges import (
 SEEDS = st.integers(0, 2**31)
 SIDES = st.integers(1, 14)
 HALF = np.array([0.5])
+THRESHOLDS = FORMS["seism"].thresholds
 needs_library = pytest.mark.skipif(native.library() is None, reason=native.problem())
 
 
@@ -79,10 +83,11 @@ def test_triangle_smooth_is_the_2d_convolution(radius):
 
 
 @pytest.mark.parametrize("degrees", [0, 45, 90, 135])
-def test_normal_angle_is_across_the_line(degrees):
+def test_normal_is_across_the_line(degrees):
     y, x = np.mgrid[-20:21, -20:21]
     across = x * math.cos(math.radians(degrees)) + y * math.sin(math.radians(degrees))
-    angle = np.degrees(normal_angle(np.exp(-((across / 3) ** 2))))[20, 20]
+    down, right = normal(np.exp(-((across / 3) ** 2)))
+    angle = math.degrees(math.atan2(down[20, 20], right[20, 20]))
     assert (angle - degrees + 90) % 180 - 90 == pytest.approx(0, abs=0.5)
 
 
@@ -122,7 +127,8 @@ def test_suppression_equals_a_loop(seed, height, width):
     rng = np.random.default_rng(seed)
     edges, angle = _smooth_noise(rng, height, width), rng.random((height, width)) * np.pi
     # Angles that touch a clamped corner exactly give ties that rounding decides; noise has none.
-    assert suppress_non_maxima(edges, angle) == pytest.approx(_suppress_by_loop(edges, angle))
+    got = suppress_non_maxima(edges, np.sin(angle), np.cos(angle))
+    assert got == pytest.approx(_suppress_by_loop(edges, angle))
 
 
 @settings(max_examples=40, deadline=None)
@@ -241,10 +247,13 @@ def test_pixels_between_two_truths_go_to_the_nearer_one(form):
 
 @needs_library
 @settings(max_examples=60, deadline=None)
-@given(SEEDS, st.integers(1, 40), st.integers(1, 40))
-def test_the_compiled_ridges_are_the_plain_ones(seed, height, width):
+@given(SEEDS, st.integers(1, 40), st.integers(1, 40), st.integers(0, 6), st.booleans())
+def test_the_compiled_ridges_are_the_plain_ones(seed, height, width, smoothing, eight_bits):
     image = _smooth_noise(np.random.default_rng(seed), height, width)
-    assert np.array_equal(boundary_native.edge_nms(image), edge_nms(image))
+    if eight_bits:  # many equal neighbours, and many exactly 1.01 times as strong
+        image = np.floor(255 * image) / 255
+    compiled = boundary_native.edge_nms(image, smoothing=smoothing)
+    assert np.array_equal(compiled, edge_nms(image, smoothing=smoothing))
 
 
 @needs_library
@@ -255,7 +264,7 @@ def test_the_compiled_counts_are_the_plain_ones(size):
     truth = thin(ndimage.laplace(classes, mode="mirror") != 0)
     texture = np.clip(5 * ndimage.gaussian_filter(rng.random(size) - 0.5, 1.5), 0, 1)
     near = ndimage.gaussian_filter(np.roll(truth, 2, axis=(0, 1)).astype(float), 1.5)
-    edges = edge_nms(np.clip(near / near.max() * rng.random() + 0.5 * texture, 0, 1))
+    edges = edge_nms(np.clip(near / near.max() * rng.random() + 0.5 * texture, 0, 1), smoothing=0)
     given = {"thresholds": np.array(THRESHOLDS), "max_distance": 0.011 * math.hypot(*size)}
     plain = boundary_matching.boundary_counts(edges, truth[None], **given)
     compiled = boundary_native.boundary_counts(edges, truth[None], **given)
@@ -305,7 +314,11 @@ def test_a_blurred_line_is_found_in_its_middle(horizontal):
     if horizontal:
         target, prediction = target.T, prediction.T
     counts, actual = image_counts(
-        prediction, target[None] > 0, target >= 0, max_dist=0, thresholds=np.array([0.05])
+        prediction,
+        target[None] > 0,
+        target >= 0,
+        max_dist=0,
+        form=BoundaryForm(name="one", smoothing=1, thresholds=(0.05,)),
     )
     # The ends fade out near the image border; what is left is the middle line and nothing else.
     assert counts.matched[0] == counts.predicted[0]
@@ -327,19 +340,19 @@ def test_empty_maps():
     for prediction, target in ((nothing, line), (line, nothing), (nothing, nothing)):
         scores = _score(BoundaryF(0.01), prediction, target)
         assert scores["odsF"] == scores["oisF"] == scores["AP"] == 0
-    # An image without boundary costs precision only; OIS chooses the threshold that predicts least.
+    # An image without boundary costs precision only; OIS chooses the lowest threshold for it.
     metric = BoundaryF(0.01)
     _score(metric, line, line)
     scores = _score(metric, 0.5 * line, nothing)
-    assert 0.6 < scores["odsF"] <= 1
-    assert scores["oisF"] >= scores["odsF"]
+    assert 0.8 < scores["odsF"] <= 1  # above 0.5
+    assert 0.6 < scores["oisF"] < 0.7
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2), (3, 5)])
 def test_tiny_images(shape):
     scores = _score(BoundaryF(0.1), np.full(shape, 0.5), np.ones(shape))
     assert 0 <= scores["odsF"] <= 1
-    assert edge_nms(np.full(shape, 0.5)).shape == shape
+    assert edge_nms(np.full(shape, 0.5), smoothing=1).shape == shape
 
 
 def test_ignored_pixels_take_no_part():
@@ -363,7 +376,8 @@ def test_padding_changes_nothing():
 
 
 def test_ods_ois_and_ap_from_counts():
-    metric = BoundaryF(0.01, thresholds=(0.2, 0.8))
+    form = BoundaryForm(name="two", thresholds=(0.2, 0.8), interpolate=False)
+    metric = BoundaryF(0.01, form=form)
     # Image 1 is best at 0.2, image 2 at 0.8; 10 boundary pixels each.
     counts = [_counts([9, 3], [10, 3]), _counts([9, 8], [40, 8])]
     best = [best_index(c, 10) for c in counts]
@@ -411,12 +425,18 @@ def test_several_people_mark_an_image():
     assert single.compute()["odsF"] == pytest.approx(2 / 3, abs=0.02)
 
 
-def test_without_the_library_the_scores_are_the_same(monkeypatch):
+@needs_library
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_without_the_library_the_counts_are_the_same_in_all_forms(form, monkeypatch):
     rng = np.random.default_rng(8)
     prediction, target = _smooth_noise(rng, 70, 50), rng.random((70, 50)) < 0.1
-    expected = _score(BoundaryF(0.02), prediction, target)
+    metrics = BoundaryF(0.02, form=form), BoundaryF(0.02, form=form)
+    expected = _score(metrics[0], prediction, target)
+    assert expected["odsF"] > 0
     monkeypatch.setattr(native, "library", lambda: None)
-    assert _score(BoundaryF(0.02), prediction, target) == expected
+    assert _score(metrics[1], prediction, target) == expected
+    one, two = (metric.state() for metric in metrics)
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_average_precision_stays_within_1():
@@ -424,10 +444,176 @@ def test_average_precision_stays_within_1():
     assert average_precision(counts, 100) <= 1
 
 
-def test_thresholds_are_the_published_101():
+# --- the forms
+
+
+def test_thresholds_are_the_published_ones():
     assert len(THRESHOLDS) == 101
     assert THRESHOLDS[:3] == (0.001, 0.01, 0.02)
     assert THRESHOLDS[-2:] == (0.99, 0.999)
+    for name in ("hed", "thin"):
+        assert FORMS[name].thresholds == pytest.approx(np.arange(1, 100) / 100, abs=1e-15)
+    assert FORMS["thin"].with_thresholds(1).thresholds == (0.5,)
+    assert FORMS["hed"].with_thresholds(4).thresholds == pytest.approx((0.2, 0.4, 0.6, 0.8))
+    for count in (0, -1, 1001):
+        with pytest.raises(PammError, match=f"thresholds: got {count}, want 1 to 1000"):
+            FORMS["hed"].with_thresholds(count)
+
+
+def test_the_report_names_the_form():
+    for name, form in FORMS.items():
+        how = BoundaryF(0.01, form=form).describe()
+        assert how["form"] == form.name == name
+    assert BoundaryF(0.01).describe()["form"] == "seism"
+    assert FORMS["seism"].describe() == (
+        "cut off to 8 bits, non-maximum-suppressed, cut above the threshold, thinned"
+    )
+    with pytest.raises(PammError, match="unknown form .* 'heed': did you mean 'hed'"):
+        boundary_form("heed")
+
+
+def _published(prediction, form):
+    """The map that is cut at thresholds, written out step by step for each named form."""
+    if form == "seism-minmax":
+        prediction = (prediction - prediction.min()) / (prediction.max() - prediction.min())
+    if form.startswith("seism"):  # whole levels, by dropping what is behind the point
+        return edge_nms((255 * prediction).astype(np.uint8) / 255, smoothing=0)
+    if form == "hed":
+        ridges = suppress_non_maxima(
+            triangle_smooth(prediction, 1), *normal(triangle_smooth(prediction, 1))
+        )
+        return np.rint(255 * ridges) / 255
+    return prediction
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_step_by_step(name):
+    rng = np.random.default_rng(3)
+    prediction = 0.1 + 0.7 * _smooth_noise(rng, 40, 60)
+    target = thin(rng.random((40, 60)) < 0.1)
+    valid = np.ones((40, 60), bool)
+    counts, actual = image_counts(prediction, target[None], valid, max_dist=0.03, form=FORMS[name])
+    edges, distance = _published(prediction, name), 0.03 * math.hypot(40, 60)
+    assert actual == target.sum()
+    for k in range(5, 95, 13):
+        threshold = FORMS[name].thresholds[k]
+        line = thin(edges > threshold if name.startswith("seism") else edges >= threshold)
+        assert counts.predicted[k] == line.sum()
+        assert counts.matched[k] == _largest_matching(line, target, distance)
+
+
+def test_levels_at_a_threshold_count_except_in_seism():
+    # 51 / 255 is 0.2 to the last bit.
+    prediction, target = np.zeros((40, 60)), np.zeros((40, 60))
+    prediction[10:30, 20], target[10:30, 20] = 51 / 255, 1
+    for name, at in (("seism", False), ("hed", True), ("thin", True)):
+        curve = BoundaryF(0.01, form=FORMS[name])
+        if name == "hed":  # its smoothing halves a line of one pixel
+            _score(curve, 2 * prediction, target)
+        else:
+            _score(curve, prediction, target)
+        reached = curve.curve()["recall"][np.argmin(abs(curve.thresholds - 0.2))] > 0.5
+        assert reached == at, name
+
+
+def test_a_stretched_map_does_not_depend_on_its_range():
+    rng = np.random.default_rng(4)
+    prediction, target = _smooth_noise(rng, 40, 50), (rng.random((40, 50)) < 0.1).astype(int)
+    target[:, 45:] = 255
+    metric = BoundaryF(0.02, form=FORMS["seism-minmax"])
+    expected = _score(metric, prediction, target)
+    pale = 0.25 + 0.5 * prediction
+    pale[:, 45:] = rng.random((40, 5))  # not labelled
+    scores = _score(BoundaryF(0.02, form=FORMS["seism-minmax"]), pale, target)
+    assert scores == pytest.approx(expected, abs=0.02)
+    flat = _score(BoundaryF(0.02, form=FORMS["seism-minmax"]), np.full((9, 9), 0.5), np.eye(9))
+    assert flat["odsF"] == 0
+
+
+def _outlines_by_loop(labels):
+    """The published recipe: compare with the right, lower, lower right; borders by themselves."""
+    height, width = labels.shape
+    lines = np.zeros((height, width), bool)
+    for y in range(height):
+        for x in range(width):
+            steps = ((0, 1), (1, 0), (1, 1)) if y < height - 1 and x < width - 1 else ()
+            if y == height - 1 and x < width - 1:
+                steps = ((0, 1),)
+            if x == width - 1 and y < height - 1:
+                steps = ((1, 0),)
+            lines[y, x] = any(labels[y, x] != labels[y + dy, x + dx] for dy, dx in steps)
+    return thin(lines)
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS, SIDES, SIDES, st.integers(1, 4))
+def test_outlines_are_the_published_ones(seed, height, width, classes):
+    labels = np.random.default_rng(seed).integers(0, classes, (height, width))
+    assert np.array_equal(outlines(labels), _outlines_by_loop(labels))
+
+
+def test_outlines_of_lines():
+    line = np.zeros((9, 12), np.uint8)
+    line[:, 5] = 255
+    one = outlines(line)
+    assert (one[1:].sum(1) == 1).all()  # the line itself, at most a pixel to the left
+    assert one[1:, 4:6].sum() == 8
+    line[:, 6] = 255
+    two = outlines(line)
+    assert two.sum() == 18  # both sides of a line of two pixels
+    assert two[:, [4, 6]].all()
+
+
+def test_precision_without_predictions_is_that_of_the_published_tools():
+    line = np.zeros((40, 60))
+    line[10:30, 20:40] = np.eye(20)
+    for name, nothing in (("seism", 1), ("hed", 0), ("thin", 0)):
+        metric = BoundaryF(0.01, form=FORMS[name])
+        _score(metric, 0.6 * line, line)
+        curve = metric.curve()
+        empty = curve["recall"] == 0
+        assert empty[-1]
+        assert (curve["precision"][empty] == nothing).all()
+        assert (curve["F"][empty] == 0).all()
+    # Two thresholds: recall 1 with precision 0.5, and nothing: the area is under a line or a slope.
+    counts = _counts([10, 0], [20, 0])
+    assert average_precision(counts, 10, nothing=1) == pytest.approx(0.75 * 1.01)
+    assert average_precision(counts, 10, nothing=0) == pytest.approx(0.25 * 1.01)
+    assert average_precision(_counts([0], [0]), 10, nothing=1) == 0
+
+
+def _best_by_loop(thresholds, recall, precision):
+    """As Berkeley's code collects results: the first of the largest F on a walk in 100 steps."""
+
+    def f(p, r):
+        return 2 * p * r / (p + r) if p + r else 0.0
+
+    best = (f(precision[0], recall[0]), thresholds[0])
+    for i in range(1, len(thresholds)):
+        for step in range(100):
+            d = step / 99
+            p = precision[i] * d + precision[i - 1] * (1 - d)
+            r = recall[i] * d + recall[i - 1] * (1 - d)
+            if f(p, r) > best[0]:
+                best = f(p, r), thresholds[i] * d + thresholds[i - 1] * (1 - d)
+    return best
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(1, 7))
+def test_interpolated_ods_is_that_of_a_walk_between_thresholds(seed, count):
+    rng = np.random.default_rng(seed)
+    thresholds = np.sort(rng.random(count)) + np.arange(count)
+    predicted = np.sort(rng.integers(0, 200, count))[::-1]
+    matched = rng.integers(0, predicted + 1)
+    counts = _counts(matched, predicted)
+    f, threshold = best_between(counts, 150, thresholds)
+    precision = matched / np.maximum(predicted, 1)
+    expected = _best_by_loop(thresholds, matched / 150, precision)
+    assert f == pytest.approx(expected[0], rel=1e-12)
+    assert f >= f_measure(counts, 150).max() - 1e-12
+    if f:
+        assert threshold == pytest.approx(expected[1], rel=1e-6)
 
 
 def test_wrong_settings_and_values():
@@ -436,7 +622,10 @@ def test_wrong_settings_and_values():
     with pytest.raises(ValueError, match="ignore_index: got 1"):
         BoundaryF(0.01, ignore_index=1)
     with pytest.raises(ValueError, match="thresholds: got"):
-        BoundaryF(0.01, thresholds=(0.5, 0.2))
+        BoundaryF(0.01, form=BoundaryForm(name="x", thresholds=(0.5, 0.2)))
+    for thresholds in ((), (0.0, 0.5), (math.nan,)):
+        with pytest.raises(ValueError, match="wanted ascending numbers above 0"):
+            BoundaryF(0.01, form=BoundaryForm(name="x", thresholds=thresholds))
     with pytest.raises(ValueError, match=r"prediction: got the value 2\.0"):
         _score(BoundaryF(0.01), np.full((4, 4), 2.0), np.ones((4, 4)))
     with pytest.raises(ValueError, match="target: got the value 7"):

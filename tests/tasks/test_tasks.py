@@ -335,11 +335,20 @@ def test_impossible_channels_are_refused(name: str, channels: int) -> None:
         (lambda: Depth(loss_weight=-1), "loss_weight"),
         (lambda: Depth(loss_weight=float("nan")), "loss_weight"),
         (lambda: Boundary(positive_weight=1.5), "positive_weight"),
+        (lambda: Boundary(form="heed"), "unknown form .* did you mean 'hed'"),
     ],
 )
 def test_impossible_fields_are_refused(make, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_a_boundary_task_is_scored_in_its_form() -> None:
+    assert Boundary().metric().describe()["form"] == "seism"
+    task = task_from_dict(Boundary(form="hed", max_dist=0.02).to_dict())
+    for protocol in ("official", "plain"):
+        how = task.with_protocol(protocol).metric().describe()
+        assert (how["form"], how["max_dist"]) == ("hed", 0.02)
 
 
 def test_a_crop_leaves_targets_as_they_are(task: Task) -> None:

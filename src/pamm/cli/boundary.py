@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 from pamm.cli.arguments import note_missing_library, parse
-from pamm.ranges import MatchDistance
+from pamm.ranges import Count, MatchDistance
 
 
 def boundary_eval(arguments: Sequence[str]) -> None:
@@ -17,24 +17,37 @@ def boundary_eval(arguments: Sequence[str]) -> None:
         predictions: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PREDICTIONS")],
         truths: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRUTHS")],
         max_dist: MatchDistance = 0.0075,
+        form: str = "seism",
+        thresholds: Count | None = None,
+        images: Annotated[Path | None, tyro.conf.arg(name="list")] = None,
         out: Path = Path("boundary-eval.json"),
     ) -> None:
         """ODS, OIS and AP of boundary maps, from files; no model is needed.
 
         Args:
-            predictions: Folder with a map per image, <id>.png, .npy or .mat: probabilities 0 to 1,
-                or whole numbers of 8 or 16 bits. What `pamm predict` wrote is fine, too.
-            truths: Folder with the ground truth, <id>.png, .npy or .mat: boundaries are not 0; or
-                .mat files of the Berkeley Segmentation Data Set, marked by several people.
+            predictions: Folder with a map per image, <id>.png, .npy, .npz or .mat: probabilities
+                0 to 1, or whole numbers of 8 or 16 bits; or contour maps of double size (ucm2).
+                What `pamm predict` wrote is fine, too.
+            truths: Folder with the ground truth, <id>.png, .npy, .npz or .mat, such as those of the
+                Berkeley Segmentation Data Set. seism: images of labels or lines, which are
+                outlined; other forms: lines, not 0.
             max_dist: Farthest match as a share of the image diagonal; NYUD-v2 has 0.011.
+            form: seism: of the tables on NYUD-v2 and PASCAL-Context; seism-minmax: each map
+                stretched first, as PAMM's authors do; hed: of edge detectors on BSDS500; thin: for
+                maps of thin lines, as Berkeley's benchmark takes them.
+            thresholds: Cut at so many, i / (thresholds + 1); else at those of the form.
+            images: File with the ids to score, one a line; else all.
             out: The report; the precision-recall plot goes beside it as .png.
         """
         from pamm import boundary_eval as evaluation
 
         evaluation.check_out(out)
         note_missing_library()
-        report = evaluation.boundary_eval(predictions, truths, max_dist=max_dist)
-        scores = report["scores"]
+        report = evaluation.boundary_eval(
+            predictions, truths, max_dist=max_dist, form=form, thresholds=thresholds, images=images
+        )
+        scores, how = report["scores"], report["protocol"]
+        print(f"form {how['form']}: {how['prediction']}; {how['thresholds']} thresholds")
         print(f"ODS {scores['odsF']:.4f} at threshold {scores['odsThreshold']:.3f}")
         print(f"OIS {scores['oisF']:.4f}\nAP  {scores['AP']:.4f}")
         if report["unused"]:

@@ -119,6 +119,8 @@ def _label_troubles(
     file = path.relative_to(folder).as_posix()
     check = values_of(task.name)
     troubles = [(check, f"{file} ({reason})") for reason in _reasons(values, encoding, task)]
+    for what, advice in encoding.remarks(values):
+        troubles.append((Check("warning", f"form of {task.name}", what, advice), file))
     if size is not None:
         try:
             fit(values, size, encoding, path)

@@ -47,6 +47,9 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     published_images: ClassVar[dict[str, int]] = {}
     """Task -> how many validation images its published scores are computed over, for the tasks
     where these are not all."""
+    scoring: bool = False
+    """Whether targets are the truth of the published scores, for the tasks where a data set tells
+    it from the labels that training uses. `eval_dataset` sets it."""
 
     def __init__(
         self,

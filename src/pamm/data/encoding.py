@@ -56,6 +56,13 @@ class Encoding(ABC):
         """What looks wrong with what `read` gave, a phrase each; empty if all is well."""
         return []
 
+    def remarks(self, values: Array) -> list[tuple[str, str]]:
+        """What is worth knowing of what `read` gave, though it can be used: (what, advice) each.
+
+        `what` is a phrase that follows the number of files.
+        """
+        return []
+
     @abstractmethod
     def target(self, values: Array, task: Task) -> Tensor:
         """What `read` gave as a target (*lead, H, W) of the task.

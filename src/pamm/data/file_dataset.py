@@ -50,6 +50,9 @@ class Layout:
     """Patterns of the images; the first that exists counts."""
     labels: Mapping[str, Patterns]
     """Of each task."""
+    truths: Mapping[str, Patterns] = field(default_factory=dict)
+    """Of the tasks whose published scores were computed with something else than `labels`; the
+    files are read for evaluation."""
     lists: Mapping[str, str] = field(default_factory=dict)
     """Split -> text file with an id a line. Without one: all images that match, by name."""
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -76,13 +79,14 @@ class Layout:
         def fill(pattern: str) -> str:
             return pattern.replace("{split}", self.splits.get(split, split))
 
+        def fill_all(files: Mapping[str, Patterns]) -> dict[str, Patterns]:
+            return {task: {fill(p): e for p, e in some.items()} for task, some in files.items()}
+
         return replace(
             self,
             images=tuple(map(fill, self.images)),
-            labels={
-                task: {fill(p): e for p, e in patterns.items()}
-                for task, patterns in self.labels.items()
-            },
+            labels=fill_all(self.labels),
+            truths=fill_all(self.truths),
         )
 
     def names(self, folder: Path, split: str) -> list[str]:
@@ -113,9 +117,17 @@ class Layout:
         paths = (path for p in self.images for path in find_files.find(folder, p, name))
         return next((folder / path for path in paths if not own & _keys(path)), None)
 
-    def label(self, folder: Path, task: str, name: str) -> tuple[Path, Encoding] | None:
-        """The label file of an id for a task and its encoding, if there is one."""
-        for pattern, encoding in self.labels[task].items():
+    def label(
+        self, folder: Path, task: str, name: str, *, scoring: bool = False
+    ) -> tuple[Path, Encoding] | None:
+        """The label file of an id for a task and its encoding, if there is one.
+
+        With `scoring` that of the truth which scores are computed with, where it is another.
+        """
+        patterns = self.labels[task]
+        if scoring:
+            patterns = self.truths.get(task, patterns)
+        for pattern, encoding in patterns.items():
             for path in find_files.find(folder, pattern, name):
                 return folder / path, encoding
         return None
@@ -349,7 +361,8 @@ class FileDataset(MultiTaskDataset):
         Raises:
             PammError: the file is damaged, has another size, or values that cannot be.
         """
-        task, found = self.tasks[task_name], self.files.label(self.folder, task_name, name)
+        task = self.tasks[task_name]
+        found = self.files.label(self.folder, task_name, name, scoring=self.scoring)
         if found is None:
             return task.missing(*size)
         path, encoding = found

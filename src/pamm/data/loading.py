@@ -150,10 +150,15 @@ def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> 
 def eval_dataset(
     config: DataConfig, split: str = "val", *, tasks: Iterable[str] | None = None
 ) -> MultiTaskDataset:
-    """A split for evaluation: normalised, padded to the config's size, nothing random."""
+    """A split for evaluation: normalised, padded to the config's size, nothing random.
+
+    The targets are those that published scores are computed with.
+    """
     chosen = select_tasks(dataset_tasks(config), tasks)
     transform = EvalTransform(chosen, size=config.size)
-    return build_dataset(config, split, tasks=tasks, transform=transform)
+    dataset = build_dataset(config, split, tasks=tasks, transform=transform)
+    dataset.scoring = True
+    return dataset
 
 
 class StreamSampler(Sampler[list[Draw]]):

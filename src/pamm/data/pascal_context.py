@@ -9,7 +9,7 @@ PASCAL_MT):
 PASCALContext/   JPEGImages/<id>.jpg
                  semseg/VOC12/<id>.png, else semseg/pascal-context/<id>.png   255 = not labelled
                  pascal-context/trainval/<id>.mat   LabelMap, 459 classes: boundary is where it
-                                                    changes, thinned
+                                                    changes
                  human_parts/<id>.mat               'anno' of PASCAL-Part
                  normals_distill/<id>.png           x = 2 v / 255 - 1, of a network
                  sal_distill/<id>.png               > 0.5 of 255 is salient, of a network
@@ -30,7 +30,7 @@ from pamm.data.derived import derived_map, read_mat
 from pamm.data.encodings import Array, Classes, Mask, NormalMap, nearest
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError
-from pamm.metrics.edges import thin_nested
+from pamm.metrics.edges import outlines, thin
 from pamm.tasks import Boundary, HumanParts, Normals, Saliency, Semseg, Task
 
 CLASSES = (
@@ -89,17 +89,19 @@ NORMALS_ON = {
 (of its 894), and the TV monitor. The network that made the normals had only seen NYUD-v2."""
 
 LABEL_MAPS = "pascal-context/trainval/{id}.mat"
-BOUNDARY_BIT, NORMALS_BIT = 1, 2  # of what is cached for a LabelMap
+BOUNDARY_BIT, NORMALS_BIT, OUTLINE_BIT = 1, 2, 4  # of what is cached for a LabelMap
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMapBoundary(Mask):
-    """Boundary: where the classes of a LabelMap change, thinned."""
+    """Boundary: where the classes of a LabelMap change, in lines one pixel wide."""
 
     yes: float = 1
+    bit: int = BOUNDARY_BIT
+    """BOUNDARY_BIT for the lines that training takes, OUTLINE_BIT for those of the scores."""
 
     def read(self, path: Path) -> Array:
-        return derived_map("label-map-1", path, _describe_label_map) & BOUNDARY_BIT
+        return (_of_label_map(path) & self.bit != 0).astype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ class DistilledNormals(NormalMap):
         label_map = path.parents[1] / LABEL_MAPS.replace("{id}", path.stem)
         if not label_map.exists():
             return np.zeros_like(values)
-        valid = derived_map("label-map-1", label_map, _describe_label_map) & NORMALS_BIT != 0
+        valid = _of_label_map(label_map) & NORMALS_BIT != 0
         if valid.shape != values.shape[:2]:
             valid = nearest(valid, values.shape[:2])
         planes: Array = values.transpose(2, 0, 1) * valid
@@ -154,6 +156,7 @@ class PascalContext(FileDataset):
             "normals": {"normals_distill/{id}.png": DistilledNormals(resize=True)},
             "boundary": {LABEL_MAPS: LabelMapBoundary()},
         },
+        truths={"boundary": {LABEL_MAPS: LabelMapBoundary(bit=OUTLINE_BIT)}},
         lists={"train": "ImageSets/Context/train.txt", "val": "ImageSets/Context/val.txt"},
         counts={"train": 4998, "val": 5105},
     )
@@ -170,11 +173,11 @@ def label_boundary(labels: Array) -> NDArray[np.bool_]:
     )
     inside = np.pad(inside, [(1 - min(n - 1, 1),) * 2 for n in labels.shape], "edge")
     around = inside[:-2, 1:-1] + inside[2:, 1:-1] + inside[1:-1, :-2] + inside[1:-1, 2:]
-    edges = around != 4 * inside[1:-1, 1:-1]
-    rows, columns = np.nonzero(edges)
-    kept = thin_nested(rows, columns, np.ones((len(rows), 1), bool), edges.shape)
-    edges[rows, columns] = kept[:, 0]
-    return edges
+    return thin(around != 4 * inside[1:-1, 1:-1])
+
+
+def _of_label_map(path: Path) -> NDArray[np.uint8]:
+    return derived_map("label-map-2", path, _describe_label_map)
 
 
 def _describe_label_map(content: bytes) -> NDArray[np.uint8]:
@@ -182,7 +185,12 @@ def _describe_label_map(content: bytes) -> NDArray[np.uint8]:
     if labels.ndim != 2 or labels.dtype.kind not in "iuf":
         raise PammError(f"LabelMap is {labels.dtype} of shape {labels.shape}, want numbers (H, W)")
     valid = np.isin(labels, list(NORMALS_ON))
-    return label_boundary(labels) * np.uint8(BOUNDARY_BIT) | valid * np.uint8(NORMALS_BIT)
+    maps = (
+        (label_boundary(labels), BOUNDARY_BIT),
+        (valid, NORMALS_BIT),
+        (outlines(labels), OUTLINE_BIT),
+    )
+    return np.bitwise_or.reduce([where * np.uint8(bit) for where, bit in maps])
 
 
 def _draw_parts(content: bytes) -> NDArray[np.uint8]:

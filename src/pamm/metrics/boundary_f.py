@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from pamm import native
+from pamm.boundary_forms import FORMS, BoundaryForm
 from pamm.metrics import boundary_matching, boundary_native
 from pamm.metrics.base import Metric, State, check_binary, check_pair, check_probability
 from pamm.metrics.boundary_matching import Counts, Ints
 from pamm.metrics.edges import Bools, Floats
 
-THRESHOLDS = (0.001, *(i / 100 for i in range(1, 100)), 0.999)
+BETWEEN = np.linspace(
+    0, 1, 100
+)  # steps from a threshold to the next, as Berkeley's code takes them
 
 
 class BoundaryF(Metric):
@@ -25,11 +28,12 @@ class BoundaryF(Metric):
 
     A is the number of people who marked the boundaries of an image, mostly 1.
 
-    Each prediction is smoothed, non-maximum-suppressed along the estimated normal, cut strictly
-    above each threshold, thinned, and matched one to one with each target's boundary pixels within
-    max_dist of the image diagonal (0.0075 for PASCAL-Context, 0.011 for NYUD-v2). Precision is the
-    share of predicted pixels with a partner in at least one target, recall the share of the pixels
-    of all targets that have one. Targets are used as given: their lines should be one pixel wide.
+    What becomes of a prediction is up to the form (`pamm.boundary_forms`): mostly it is
+    non-maximum-suppressed along the estimated normal, cut at each threshold and thinned. Then its
+    pixels are matched one to one with each target's boundary pixels within max_dist of the image
+    diagonal (0.0075 for PASCAL-Context, 0.011 for NYUD-v2). Precision is the share of predicted
+    pixels with a partner in at least one target, recall the share of the pixels of all targets
+    that have one. Targets are used as given: their lines should be one pixel wide.
     Sources: see `pamm.metrics.edges` and `pamm.metrics.boundary_matching`.
 
     Ignored pixels take no part: an image is first cropped to the bounding box of its valid pixels
@@ -38,9 +42,9 @@ class BoundaryF(Metric):
     targets say so. An image with no valid pixel is skipped.
 
     `compute` gives, as fractions in 0..1: odsF, the F-measure at the threshold that is best for
-    the data set as a whole (odsThreshold); oisF, with the best threshold of each image; AP, the
-    area under the precision-recall curve. Where there is no boundary and none was predicted, F
-    is 0.
+    the data set as a whole (odsThreshold); oisF, with the best threshold of each image, of equals
+    the lowest; AP, the area under the precision-recall curve. Where there is no boundary and none
+    was predicted, F is 0.
 
     Images are counted in threads beside the caller, as many as PyTorch uses, so that a network on
     a GPU need not wait; whatever asks for the state waits for them.
@@ -50,7 +54,8 @@ class BoundaryF(Metric):
         self,
         max_dist: float,
         ignore_index: int = 255,
-        thresholds: tuple[float, ...] = THRESHOLDS,
+        *,
+        form: BoundaryForm = FORMS["seism"],
     ) -> None:
         if not 0 <= max_dist < 1:
             raise ValueError(
@@ -58,11 +63,12 @@ class BoundaryF(Metric):
             )
         if ignore_index in (0, 1):
             raise ValueError(f"ignore_index: got {ignore_index}, wanted neither 0 nor 1")
-        if not thresholds or thresholds[0] < 0 or any(np.diff(thresholds) <= 0):
-            raise ValueError(f"thresholds: got {thresholds}, wanted ascending numbers >= 0")
+        steps = np.array(form.thresholds, dtype=np.float64)
+        if not len(steps) or not steps[0] > 0 or not (np.diff(steps) > 0).all():
+            raise ValueError(f"thresholds: got {form.thresholds}, wanted ascending numbers above 0")
         self.max_dist = max_dist
         self.ignore_index = ignore_index
-        self.thresholds = np.array(thresholds, dtype=np.float64)
+        self.form, self.thresholds = form, steps
         self._begun: deque[Future[State]] = deque()
         super().__init__()
 
@@ -104,7 +110,7 @@ class BoundaryF(Metric):
     def _count(self, probability: Floats, truths: Bools, valid: Bools) -> State:
         """What one image adds to the state."""
         counts, actual = image_counts(
-            probability, truths, valid, max_dist=self.max_dist, thresholds=self.thresholds
+            probability, truths, valid, max_dist=self.max_dist, form=self.form
         )
         best = best_index(counts, actual)
         return {
@@ -136,12 +142,14 @@ class BoundaryF(Metric):
         self._begun.clear()
 
     def describe(self) -> dict[str, str | float]:
+        between = ", interpolated between thresholds" if self.form.interpolate else ""
         return {
+            "form": self.form.name,
             "max_dist": self.max_dist,
             "thresholds": len(self.thresholds),
-            "prediction": "smoothed, non-maximum-suppressed, thinned",
+            "prediction": self.form.describe(),
             "matching": "one to one, maximum cardinality",
-            "pooled over": "data set (odsF, AP); best threshold per image (oisF)",
+            "pooled over": f"data set (odsF{between}, AP); best threshold per image (oisF)",
         }
 
     def compute(self) -> dict[str, float]:
@@ -149,19 +157,23 @@ class BoundaryF(Metric):
         if not int(state["images"]):
             return dict.fromkeys(("odsF", "odsThreshold", "oisF", "AP"), float("nan"))
         counts, actual = _counts(state), int(state["actual"])
-        best = best_index(counts, actual)
+        best = best_between if self.form.interpolate else best_at
+        ods, threshold = best(counts, actual, self.thresholds)
         return {
-            "odsF": float(f_measure(counts, actual)[best]),
-            "odsThreshold": float(self.thresholds[best]),
+            "odsF": ods,
+            "odsThreshold": threshold,
             "oisF": float(f_measure(_counts(state, "best_"), actual)),
-            "AP": average_precision(counts, actual),
+            "AP": average_precision(counts, actual, nothing=self.form.precision_of_nothing),
         }
 
     def curve(self) -> dict[str, Floats]:
-        """Threshold, precision, recall and F so far, float64 (K,) each; 0/0 is 0."""
+        """Threshold, precision, recall and F so far, float64 (K,) each.
+
+        Precision at a threshold that no pixel reaches is what the form says; other 0/0 is 0.
+        """
         state = self.state()
         counts, actual = _counts(state), int(state["actual"])
-        precision, recall = _precision_recall(counts, actual)
+        precision, recall = _precision_recall(counts, actual, self.form.precision_of_nothing)
         return {
             "threshold": self.thresholds.copy(),
             "precision": precision,
@@ -171,7 +183,7 @@ class BoundaryF(Metric):
 
 
 def image_counts(
-    probability: Floats, truths: Bools, valid: Bools, *, max_dist: float, thresholds: Floats
+    probability: Floats, truths: Bools, valid: Bools, *, max_dist: float, form: BoundaryForm
 ) -> tuple[Counts, int]:
     """The protocol for one image (H,W): counts at each threshold, and all true boundary pixels."""
     box = tuple(
@@ -179,41 +191,92 @@ def image_counts(
         for hits in (np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0)))
     )
     probability, truths, valid = probability[box], truths[:, *box], valid[box]
-    form: Any = boundary_native if native.library() else boundary_matching
-    ridges = np.where(valid, form.edge_nms(np.where(valid, probability, 0.0)), 0.0)
-    max_distance = max_dist * float(np.hypot(*valid.shape))
-    counts = form.boundary_counts(ridges, truths, thresholds=thresholds, max_distance=max_distance)
+    code: Any = boundary_native if native.library() else boundary_matching
+    ridges = _ridges(np.where(valid, probability, 0.0), valid, form, code)
+    cuts = np.array(form.thresholds)
+    counts = code.boundary_counts(
+        np.where(valid, ridges, 0.0),
+        truths,
+        # At a threshold or above it is above the next smaller number.
+        thresholds=cuts if form.strict else np.nextafter(cuts, 0),
+        max_distance=max_dist * float(np.hypot(*valid.shape)),
+    )
     return counts, int(np.count_nonzero(truths))
+
+
+def _ridges(edges: Floats, valid: Bools, form: BoundaryForm, code: Any) -> Floats:
+    """The strength of the boundary (H,W) where a form sees one, before it is cut at thresholds."""
+    if form.stretch:
+        low, high = edges[valid].min(), edges[valid].max()
+        edges = np.where(valid, (edges - low) / ((high - low) or 1.0), 0.0)
+    if form.eight_bits:
+        edges = np.floor(255 * edges) / 255
+    if form.suppress:
+        edges = code.edge_nms(edges, smoothing=form.smoothing)
+    if form.ridges_eight_bits:
+        edges = np.rint(255 * edges) / 255
+    return edges
 
 
 def f_measure(counts: Counts, actual: int | Ints) -> Floats:
     """2 P R / (P + R) with P = matched / predicted, R = recalled / actual; 0/0 is 0."""
-    precision, recall = _precision_recall(counts, actual)
-    result: Floats = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
-    return result
+    return _f(*_precision_recall(counts, actual))
 
 
 def best_index(counts: Counts, actual: int) -> int:
-    """The threshold of the largest F; of equals the fewest predictions, then the lowest."""
-    order = np.lexsort((counts.predicted, -f_measure(counts, actual)))
-    return int(order[0])
+    """The threshold of the largest F, of equals the lowest."""
+    return int(np.argmax(f_measure(counts, actual)))
 
 
-def average_precision(counts: Counts, actual: int) -> float:
+def best_at(counts: Counts, actual: int, thresholds: Floats) -> tuple[float, float]:
+    """The largest F at a threshold, and that threshold."""
+    best = best_index(counts, actual)
+    return float(f_measure(counts, actual)[best]), float(thresholds[best])
+
+
+def best_between(counts: Counts, actual: int, thresholds: Floats) -> tuple[float, float]:
+    """The largest F on the straight lines between neighbouring thresholds, and where that is.
+
+    As Berkeley's benchmark collects results: precision, recall and threshold are interpolated at
+    100 points from each threshold to the next, both ends included.
+    """
+    if len(thresholds) == 1:
+        return best_at(counts, actual, thresholds)
+    precision, recall, at = (
+        values[:-1, None] * (1 - BETWEEN) + values[1:, None] * BETWEEN
+        for values in (*_precision_recall(counts, actual), thresholds)
+    )
+    f = _f(precision, recall)
+    best = np.unravel_index(np.argmax(f), f.shape)
+    return float(f[best]), float(at[best])
+
+
+def average_precision(counts: Counts, actual: int, *, nothing: float = 0.0) -> float:
     """Area under the precision-recall curve, as the Berkeley benchmark has it.
 
     Precision is interpolated linearly at recall 0, 0.01 .. 1 and is 0 outside the recalls that
-    thresholds reach; a threshold with no prediction has precision 0. The sum of the 101 values
-    over 100, at most 1.
+    thresholds reach; a threshold with no prediction has the precision `nothing`. The sum of the
+    101 values over 100, at most 1; 0 where all thresholds have one recall.
     """
-    precision, recall = _precision_recall(counts, actual)
+    precision, recall = _precision_recall(counts, actual, nothing)
     recall, first = np.unique(recall, return_index=True)
+    if len(recall) == 1:
+        return 0.0
     curve = np.interp(np.arange(101) / 100, recall, precision[first], left=0.0, right=0.0)
     return min(1.0, float(curve.sum()) / 100)
 
 
-def _precision_recall(counts: Counts, actual: int | Ints) -> tuple[Floats, Floats]:
-    return counts.matched / np.maximum(counts.predicted, 1), counts.recalled / np.maximum(actual, 1)
+def _precision_recall(
+    counts: Counts, actual: int | Ints, nothing: float = 0.0
+) -> tuple[Floats, Floats]:
+    precision = counts.matched / np.maximum(counts.predicted, 1)
+    recall = counts.recalled / np.maximum(actual, 1)
+    return np.where(counts.predicted == 0, nothing, precision), recall
+
+
+def _f(precision: Floats, recall: Floats) -> Floats:
+    result: Floats = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
+    return result
 
 
 def _counts(state: State, prefix: str = "") -> Counts:

@@ -14,7 +14,7 @@ from pamm.metrics.edges import Bools, Floats
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_int64
 
 
-def edge_nms(probability: Floats) -> Floats:
+def edge_nms(probability: Floats, *, smoothing: int) -> Floats:
     """See `pamm.metrics.edges.edge_nms`.
 
     Raises:
@@ -22,7 +22,8 @@ def edge_nms(probability: Floats) -> Floats:
     """
     image = np.ascontiguousarray(probability, dtype=np.float64)
     edges = np.empty_like(image)
-    _call("pamm_boundary_edges", _address(image), *map(_SIZE, image.shape), _address(edges))
+    radius = ctypes.c_int32(smoothing)
+    _call("pamm_boundary_edges", _address(image), *map(_SIZE, image.shape), radius, _address(edges))
     return edges
 
 

@@ -28,36 +28,38 @@ def triangle_smooth(image: Floats, radius: int) -> Floats:
     return smooth
 
 
-def normal_angle(edges: Floats, radius: int = 4) -> Floats:
-    """Angle of the normal to the boundary, radians in 0..pi, from x (right) towards y (down).
+def normal(edges: Floats, radius: int = 4) -> tuple[Floats, Floats]:
+    """Unit vectors across the boundary: how far they go down and to the right, which is never < 0.
 
-    From the second derivatives of the map smoothed with a triangle of that radius:
-    atan(Oyy sign(-Oxy) / (Oxx + 1e-5)). Where Oxy is exactly 0 the published code takes 0 for the
-    sign, and so calls the normal of a perfectly horizontal line horizontal; here the sign is
-    then 1.
+    From the second derivatives of the map smoothed with a triangle of that radius: the tangent of
+    the angle from right towards down is Oyy sign(-Oxy) / (Oxx + 1e-5). Where Oxy is exactly 0 the
+    published code takes 0 for the sign, and so calls the normal of a perfectly horizontal line
+    horizontal; here the sign is then 1.
     """
     smooth = triangle_smooth(edges, radius)
-    down, right = _gradient(smooth, 0), _gradient(smooth, 1)
-    xx, xy, yy = _gradient(right, 1), _gradient(down, 1), _gradient(down, 0)
+    gradient_down, gradient_right = _gradient(smooth, 0), _gradient(smooth, 1)
+    xx, yy = _gradient(gradient_right, 1), _gradient(gradient_down, 0)
+    xy = _gradient(gradient_down, 1)
     below = xx + 1e-5
-    ratio = yy * np.where(xy > 0, -1.0, 1.0) / np.where(below == 0, 1e-30, below)
-    return np.mod(np.arctan(ratio), np.pi)
+    tangent = yy * np.where(xy > 0, -1.0, 1.0) / np.where(below == 0, 1e-30, below)
+    right = 1 / np.sqrt(1 + tangent * tangent)
+    return right * tangent, right
 
 
 def suppress_non_maxima(
-    edges: Floats, angle: Floats, *, radius: int = 1, border: int = 5, multiplier: float = 1.01
+    edges: Floats, down: Floats, right: Floats, *, border: int = 5, multiplier: float = 1.01
 ) -> Floats:
     """Set to 0 what is weaker than its neighbours along the normal; fade out at the image border.
 
-    A value survives if multiplier times it is at least the (bilinearly interpolated) value at each
-    whole distance up to radius on both sides along angle. Then the outer `border` pixels are scaled
-    by (distance from the border) / border, 0 on the outermost.
+    A value survives if multiplier times it is at least the (bilinearly interpolated) values at
+    (down, right) from it, a step of length 1, and as far the other way. Then the outer `border`
+    pixels are scaled by (distance from the border) / border, 0 on the outermost.
     """
     survives = edges > 0
     rows, columns = np.nonzero(survives)
-    down, right = np.sin(angle[rows, columns]), np.cos(angle[rows, columns])
+    down, right = down[rows, columns], right[rows, columns]
     keep = np.ones(len(rows), dtype=bool)
-    for step in (s for s in range(-radius, radius + 1) if s):
+    for step in (-1, 1):
         neighbour = _interpolate(edges, rows + step * down, columns + step * right)
         keep &= edges[rows, columns] * multiplier >= neighbour
     survives[rows, columns] = keep
@@ -67,14 +69,40 @@ def suppress_non_maxima(
     return np.where(survives, edges * fade, 0.0)
 
 
-def edge_nms(probability: Floats) -> Floats:
-    """Boundary probabilities (H,W) in 0..1 -> the same, smoothed, and 0 off the ridges.
+def edge_nms(probability: Floats, *, smoothing: int) -> Floats:
+    """Boundary probabilities (H,W) in 0..1 -> the same, and 0 off the ridges.
 
-    Triangle filter of radius 1 on the map itself, radius 4 for its orientation, then suppression
-    with radius 1, border 5 and multiplier 1.01.
+    Triangle filter of radius `smoothing` (0 = none) on the map itself, of radius 4 more for its
+    orientation, then suppression over a step of 1, with border 5 and multiplier 1.01.
     """
-    edges = triangle_smooth(np.asarray(probability, dtype=np.float64), 1)
-    return suppress_non_maxima(edges, normal_angle(edges))
+    edges = np.asarray(probability, dtype=np.float64)
+    if smoothing:
+        edges = triangle_smooth(edges, smoothing)
+    return suppress_non_maxima(edges, *normal(edges))
+
+
+def outlines(labels: NDArray[Any]) -> Bools:
+    """Where the labels of a map (H,W) change, as lines one pixel wide: the truth of `seism`.
+
+    A pixel is taken that differs from its right, lower or lower right neighbour; in the last row
+    only the right one counts, in the last column only the lower one, so never the last corner.
+    What is taken is thinned. A line of labels that is one pixel wide comes back as one line, of
+    which each pixel may be a step up or to the left; a wider one as the two lines of its sides.
+    """
+    lines = np.zeros(labels.shape, dtype=bool)
+    lines[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    lines[:-1] |= labels[:-1] != labels[1:]
+    lines[:-1, :-1] |= labels[:-1, :-1] != labels[1:, 1:]
+    return thin(lines)
+
+
+def thin(lines: Bools) -> Bools:
+    """One binary map (H,W), thinned until nothing changes; see `thin_nested`."""
+    rows, columns = np.nonzero(lines)
+    kept = thin_nested(rows, columns, np.ones((len(rows), 1), dtype=bool), lines.shape)[:, 0]
+    thinned = np.zeros_like(lines)
+    thinned[rows[kept], columns[kept]] = True
+    return thinned
 
 
 def thin_nested(

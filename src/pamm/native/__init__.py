@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 """What `pamm_abi_version` of scan.cpp must give: one more whenever an entry point changes."""
 
 PATH = Path(__file__).with_name("_native.so")

@@ -40,17 +40,19 @@ int64_t mirrored(int64_t i, int64_t n) {
 // Convolve both ways with the normalised triangle of a radius, ends mirrored.
 void triangle_smooth(const double* image, int64_t H, int64_t W, int radius, double* out,
                      double* columns, double* line) {
-  double weight[16];
-  for (int j = 0; j <= radius; j++)
-    weight[j] = (double)(radius + 1 - j) / ((radius + 1) * (radius + 1));
+  const auto weight = [radius](int j) {
+    return (double)(radius + 1 - j) / ((radius + 1) * (radius + 1));
+  };
+  const double middle = weight(0);
   for (int64_t y = 0; y < H; y++) {
     double* to = columns + y * W;
     const double* centre = image + y * W;
-    for (int64_t x = 0; x < W; x++) to[x] = centre[x] * weight[0];
+    for (int64_t x = 0; x < W; x++) to[x] = centre[x] * middle;
     for (int j = radius; j > 0; j--) {
+      const double share = weight(j);
       const double* above = image + mirrored(y - j, H) * W;
       const double* below = image + mirrored(y + j, H) * W;
-      for (int64_t x = 0; x < W; x++) to[x] += (above[x] + below[x]) * weight[j];
+      for (int64_t x = 0; x < W; x++) to[x] += (above[x] + below[x]) * share;
     }
   }
   for (int64_t y = 0; y < H; y++) {
@@ -58,9 +60,11 @@ void triangle_smooth(const double* image, int64_t H, int64_t W, int radius, doub
     double* to = out + y * W;
     for (int64_t x = -radius; x < W + radius; x++) line[x + radius] = from[mirrored(x, W)];
     const double* centre = line + radius;
-    for (int64_t x = 0; x < W; x++) to[x] = centre[x] * weight[0];
-    for (int j = radius; j > 0; j--)
-      for (int64_t x = 0; x < W; x++) to[x] += (centre[x - j] + centre[x + j]) * weight[j];
+    for (int64_t x = 0; x < W; x++) to[x] = centre[x] * middle;
+    for (int j = radius; j > 0; j--) {
+      const double share = weight(j);
+      for (int64_t x = 0; x < W; x++) to[x] += (centre[x - j] + centre[x + j]) * share;
+    }
   }
 }
 
@@ -403,16 +407,19 @@ int match_at_thresholds(const Scene& scene, const Offset* offsets, int64_t nearb
 
 }  // namespace
 
-// Probabilities (H, W) -> the same, smoothed, and 0 off the ridges. Constants as in edges.edge_nms.
-EXPORT int pamm_boundary_edges(const double* probability, int64_t H, int64_t W, double* edges) {
-  const int64_t size = H * W, most = 4;
+// Probabilities (H, W) -> the same, smoothed by a triangle of radius `smoothing`, and 0 off the
+// ridges. Constants as in edges.edge_nms.
+EXPORT int pamm_boundary_edges(const double* probability, int64_t H, int64_t W, int32_t smoothing,
+                               double* edges) {
+  const int orientation = 4;
+  const int64_t size = H * W, most = std::max(orientation, smoothing);
   Array<double> smooth(size), wide(size), a(size), b(size), xx(size), xy(size), yy(size);
   Array<double> line(W + 2 * most);
   if (!smooth.data || !wide.data || !a.data || !b.data || !xx.data || !xy.data || !yy.data ||
       !line.data)
     return OUT_OF_MEMORY;
-  triangle_smooth(probability, H, W, 1, smooth.data, a.data, line.data);
-  triangle_smooth(smooth.data, H, W, 4, wide.data, a.data, line.data);
+  triangle_smooth(probability, H, W, smoothing, smooth.data, a.data, line.data);
+  triangle_smooth(smooth.data, H, W, orientation, wide.data, a.data, line.data);
   gradient(wide.data, H, W, 0, a.data);
   gradient(wide.data, H, W, 1, b.data);
   gradient(b.data, H, W, 1, xx.data);
@@ -428,8 +435,7 @@ EXPORT int pamm_boundary_edges(const double* probability, int64_t H, int64_t W, 
       if (value <= 0) continue;
       const double below = xx[i] + 1e-5;
       const double tangent = yy[i] * (xy[i] > 0 ? -1.0 : 1.0) / (below == 0 ? 1e-30 : below);
-      const double right = 1 / sqrt(1 + tangent * tangent), down = right * tangent;
-      const double dy = isfinite(down) ? down : 1, dx = isfinite(down) ? right : 0;
+      const double dx = 1 / sqrt(1 + tangent * tangent), dy = dx * tangent;
       if (value * 1.01 >= interpolate(smooth.data, H, W, y - dy, x - dx) &&
           value * 1.01 >= interpolate(smooth.data, H, W, y + dy, x + dx))
         edges[i] = value * (fade * ramp(x, W, border));

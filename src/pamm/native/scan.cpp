@@ -387,7 +387,7 @@ constexpr int OUT_OF_MEMORY = 1;
 
 }  // namespace
 
-EXPORT int pamm_abi_version() { return 3; }
+EXPORT int pamm_abi_version() { return 4; }
 
 EXPORT const char* pamm_compiler() {
 #if defined(__clang__)

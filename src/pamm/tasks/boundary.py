@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
+from pamm.boundary_forms import boundary_form
 from pamm.ranges import MatchDistance, Share
 from pamm.tasks.binary_map import BinaryMap
 
@@ -27,11 +28,17 @@ class Boundary(BinaryMap):
     """Weight of boundary pixels; the rest weigh 1 minus this. Published: 0.88 NYUD, 0.95 PASCAL."""
     max_dist: MatchDistance = 0.0075
     """Farthest match in the score, as a share of the image diagonal. Published: 0.011 NYUD."""
+    form: str = "seism"
+    """Of the score, a key of `pamm.boundary_forms.FORMS`; published tables are in seism."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        boundary_form(self.form)
 
     def metric(self) -> "BoundaryF":
         from pamm.metrics import BoundaryF
 
-        return BoundaryF(max_dist=self.max_dist)
+        return BoundaryF(max_dist=self.max_dist, form=boundary_form(self.form))
 
     def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> float:
         return self.positive_weight
