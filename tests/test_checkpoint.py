@@ -125,6 +125,7 @@ def test_an_unknown_kind_of_checkpoint(run):
 
 
 def test_a_hub_id(run, monkeypatch):
+    monkeypatch.setattr("pamm.hub.unreachable", lambda address: "")
     import huggingface_hub
 
     monkeypatch.setattr(
@@ -134,6 +135,7 @@ def test_a_hub_id(run, monkeypatch):
 
 
 def test_a_hub_that_has_no_such_model(monkeypatch):
+    monkeypatch.setattr("pamm.hub.unreachable", lambda address: "")
     import huggingface_hub
 
     def fail(*_: object, **__: object) -> str:
@@ -142,3 +144,10 @@ def test_a_hub_that_has_no_such_model(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(PammError, match=r"no folder 'someone/nothing' here.*\(no connection\)"):
         load("someone/nothing")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "tpu", ""])
+def test_a_device_that_there_is_not_is_one_line(device, tmp_path):
+    """Before the model is looked for, as on the command line."""
+    with pytest.raises(PammError, match="^device '.*' cannot be used here: [^\n]*want auto"):
+        load(tmp_path / "nowhere", device=device)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from pamm.device import torch_device
 from pamm.errors import PammError
 from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
@@ -40,11 +41,12 @@ def load(
             "owner/name" of a repository on the Hugging Face hub that holds these two files.
         tasks: a subset of its tasks; None = all.
         checkpoint: which one of a run directory: "last" or "best".
-        device: where to put it.
+        device: where to put it; "auto" is a GPU where there is one.
 
     Raises:
-        PammError: nothing there, a broken or foreign file, an unknown task.
+        PammError: nothing there, a broken or foreign file, an unknown task, no such device.
     """
+    place = torch_device(device)
     folder = find(source, checkpoint=checkpoint)
     config = read_config(folder)
     model = PAMM(config)
@@ -55,7 +57,7 @@ def load(
         model.image_size = tuple(saved["image_size"])
     if tasks is not None:
         model = model.subset(list(tasks))
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 def find(source: str | Path, *, checkpoint: str = "last") -> Path:

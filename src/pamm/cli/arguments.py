@@ -148,18 +148,3 @@ def note_missing_library() -> None:
 
     if problem := native.problem():
         print(f"pamm: {problem}", file=sys.stderr)
-
-
-def torch_device(name: str) -> Any:
-    """The torch device of a name; "auto" is a GPU where there is one."""
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise PammError(f"device {name!r} cannot be used here: {reason}") from None
-    return device
