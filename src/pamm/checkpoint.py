@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
+from pamm.device import torch_device
 from pamm.errors import PammError
 from pamm.files import reason, remove_folder, replacing_folder, write_text
 from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
-from pamm.precision import usable_device
 from pamm.strict_json import from_json, read_json, to_json
 from pamm.tasks import Task, task_from_dict
 from pamm.tensor_files import check_tensors, read_weights, write_training, write_weights
@@ -60,12 +60,12 @@ def load(
             "owner/name" of a repository on the Hugging Face hub that holds these two files.
         tasks: a subset of its tasks, or one; None = all.
         checkpoint: which one of a run directory: "last" or "best".
-        device: where to put it.
+        device: where to put it; "auto" is a GPU where there is one.
 
     Raises:
         PammError: nothing there, a broken or foreign file, an unknown task, no such device.
     """
-    device = usable_device(device)
+    place = torch_device(device)
     folder = find(source, checkpoint=checkpoint)
     saved = read_description(folder)
     model = PAMM(saved.model)
@@ -74,7 +74,7 @@ def load(
     model.image_size, model.crop_size = saved.image_size, saved.crop_size
     if tasks is not None:
         model = model.subset([tasks] if isinstance(tasks, str) else list(tasks))
-    return model.to(device).eval()
+    return model.to(place).eval()
 
 
 def read_size(value: Any, where: str) -> tuple[int, int] | None:

@@ -21,13 +21,14 @@ from pamm.data import (
     evaluation_batches,
     select_tasks,
 )
+from pamm.device import torch_device
 from pamm.distributed import is_first, launch, total_over
 from pamm.errors import PammError, unknown
 from pamm.files import check_file, reason, write_text
 from pamm.image_list import ImageList, read_image_list
 from pamm.inference import evaluation_view
 from pamm.metrics.base import exact_parts
-from pamm.precision import Precision, usable_device
+from pamm.precision import Precision
 from pamm.progress import progress
 from pamm.strict_json import from_json, to_json
 from pamm.tasks import Protocol, Task
@@ -169,7 +170,7 @@ def evaluate_run(
             not fit it; a folder that cannot be written to. All this is known before the work.
         Unfinished: the scores are there, but they could not be written, or the constants not made.
     """
-    device, folder = usable_device(device), find(source, checkpoint=checkpoint)
+    device, folder = torch_device(device), find(source, checkpoint=checkpoint)
     check_file(folder / REPORT, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)

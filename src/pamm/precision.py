@@ -1,6 +1,6 @@
-"""Where and in what precision a network computes; what is asked of it is float32."""
+"""In what precision a network computes; what is asked of it is float32."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -35,20 +35,3 @@ def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -
         with torch.autocast(image.device.type, _HALVES[precision]):
             logits = model(image)
     return {name: value.float() for name, value in logits.items()}
-
-
-def usable_device(name: Any) -> torch.device:
-    """The torch device of a name such as "cpu", "cuda" or "cuda:1".
-
-    Raises:
-        PammError: there is no such device, or it cannot be used here.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        gpu = str(name).partition(":")[0].lower() in ("gpu", "nvidia")
-        reason = str(error).strip().splitlines()[0]
-        advice = "a GPU is called cuda" if gpu else f"give cpu or cuda ({reason})"
-        raise PammError(f"device {name!r} cannot be used here: {advice}") from None
-    return device

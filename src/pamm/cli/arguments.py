@@ -148,14 +148,3 @@ def note_missing_library() -> None:
 
     if problem := native.problem():
         print(f"pamm: {problem}", file=sys.stderr)
-
-
-def torch_device(name: str) -> Any:
-    """The torch device of a name; "auto" is a GPU where there is one."""
-    import torch
-
-    from pamm.precision import usable_device
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return usable_device(name)

@@ -13,7 +13,6 @@ from pamm.cli.arguments import (
     first_argument,
     note_missing_library,
     parse,
-    torch_device,
 )
 from pamm.errors import PammError
 from pamm.ranges import BatchSize, Factor, Processes, Side
@@ -103,6 +102,7 @@ def evaluate(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
+        from pamm.device import torch_device
         from pamm.distributed import is_first
         from pamm.evaluate import Unfinished, evaluate_run
         from pamm.memory import keep_freed_memory
@@ -177,7 +177,7 @@ def predict(arguments: Sequence[str]) -> None:
 
         note_missing_library()
         keep_freed_memory()
-        model = load(run, tasks=tasks, checkpoint=checkpoint, device=torch_device(device))
+        model = load(run, tasks=tasks, checkpoint=checkpoint, device=device)
         failed = predict_files(
             model, images, out, max_side=max_side, precision=precision, save=save
         )
