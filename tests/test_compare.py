@@ -354,3 +354,16 @@ def test_from_models_to_the_table(tmp_path, capsys):
     evaluate_run(tmp_path / "run1", protocol="plain")
     with pytest.raises(PammError, match="cannot be compared"):
         compare(runs)
+
+
+@pytest.mark.parametrize("out", ["file/table.md", "folder.md"])
+def test_a_table_that_cannot_be_written_is_known_before_the_work(
+    tmp_path, out, monkeypatch, capsys
+):
+    monkeypatch.setattr("pamm.compare.compare", lambda *_, **__: pytest.fail("worked"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.md").mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "run", "--out", str(tmp_path / out)])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith("choose another --out")
