@@ -1,6 +1,9 @@
 """`pamm boundary-eval`: files of every kind give the metric's scores, mistakes one line."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -229,6 +232,31 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
     assert json.loads(out.read_text())["scores"] == scores
     with Image.open(out.with_suffix(".png")) as plot:
         assert min(plot.size) > 500
+
+
+@pytest.mark.parametrize("out", ["mine.png", ".", "p/a.png/mine.json"])
+def test_a_report_that_cannot_be_written_is_known_before_the_work(
+    folders, tmp_path, out, monkeypatch, capsys
+):
+    monkeypatch.setattr("pamm.boundary_eval.boundary_eval", lambda *_, **__: pytest.fail("worked"))
+    with pytest.raises(SystemExit) as end:
+        main(["boundary-eval", *map(str, folders), "--out", str(tmp_path / out)])
+    assert end.value.code == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("pamm: ")]
+    assert "--out" in line
+
+
+def test_scores_are_printed_where_the_report_cannot_be_written(
+    folders, tmp_path, monkeypatch, capsys
+):
+    def full(path: Path, _text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("pamm.boundary_eval.write_text", full)
+    with pytest.raises(SystemExit) as end:
+        main(["boundary-eval", *map(str, folders), "--out", str(tmp_path / "mine.json")])
+    assert end.value.code == 2
+    assert "ODS " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

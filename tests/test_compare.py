@@ -427,3 +427,16 @@ def test_gains_share_one_scale():
     low, high = limits([[1.0, -2.0], [None, 10.0], [None]])
     assert (low, high) == (pytest.approx(-6.2), pytest.approx(14.2))
     assert limits([[None]]) == (-0.05, 1.0)
+
+
+@pytest.mark.parametrize("out", ["file/table.md", "folder.md"])
+def test_a_table_that_cannot_be_written_is_known_before_the_work(
+    tmp_path, out, monkeypatch, capsys
+):
+    monkeypatch.setattr("pamm.compare.compare", lambda *_, **__: pytest.fail("worked"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.md").mkdir()
+    with pytest.raises(SystemExit) as end:
+        main(["compare", "run", "--out", str(tmp_path / out)])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith("choose another --out")

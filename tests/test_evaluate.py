@@ -1,16 +1,29 @@
 """Evaluation: states of several processes add up, reports are kept, constants are fair."""
 
+import errno
 import json
 import math
+import os
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from pamm.checkpoint import find, save
-from pamm.data import DataConfig, Synthetic, build_dataset, eval_dataset, evaluation_batches
+from pamm.cli import main
+from pamm.constants import are_of_one_size, constant_scores
+from pamm.data import (
+    DATASETS,
+    DataConfig,
+    Synthetic,
+    build_dataset,
+    eval_dataset,
+    evaluation_batches,
+)
 from pamm.errors import PammError
-from pamm.evaluate import constant_scores, departures, evaluate, evaluate_run, image_lists
+from pamm.evaluate import Unfinished, departures, evaluate, evaluate_run, image_lists
 from pamm.image_list import ImageList
 from pamm.model import PAMM, ModelConfig
 from pamm.report import print_scores, protocol_lines
@@ -81,8 +94,7 @@ def test_the_shares_of_two_processes_add_up_to_the_whole():
         for key, value in scores.items():
             expected = whole[task][key]
             same = value == expected or (math.isnan(value) and math.isnan(expected))
-            close = key == "loss" and value == pytest.approx(expected)  # summed in another order
-            assert same or close, (task, key)
+            assert same, (task, key)
 
 
 def test_the_batch_size_does_not_change_the_scores():
@@ -146,10 +158,12 @@ def test_the_report_of_a_run(tmp_path):
     assert report["protocol"]["saliency"]["protocol"] == "official"
     assert report["protocol"]["boundary"]["max_dist"] == 0.011
     assert report["precision"] == "32-true"
+    assert report["constant"] == "per position"
     assert report["notes"] == []
+    counts = {name: protocol["images"]["count"] for name, protocol in report["protocol"].items()}
+    assert counts == {**dict.fromkeys(TASKS, 5), "human_parts": 4}  # nobody is in one of the rooms
     for protocol in report["protocol"].values():
         assert protocol["images"]["list"] == "all"
-        assert protocol["images"]["count"] == 5
         assert protocol["preset"] == "official"
         assert (protocol["scales"], protocol["flip"]) == ([1.0], False)
         assert (protocol["precision"], protocol["step"]) == ("32-true", 3)
@@ -196,8 +210,9 @@ def test_a_list_of_images_for_one_task(tmp_path):
 
     batches = list(evaluation_batches(eval_dataset(DATA, tasks=["normals"])))
     alone = evaluate(model, [batches[1], batches[3]], {"normals": TASKS["normals"]})
+    assert alone["normals"].pop("images") == 2
     assert report["scores"]["normals"] == alone["normals"]
-    assert "normals: over the 2 images of some.txt" in protocol_lines(report)
+    assert "normals: over the 2 images of some.txt that are labelled" in protocol_lines(report)
 
 
 def test_a_list_within_batches(tmp_path):
@@ -245,11 +260,10 @@ def test_the_report_says_where_published_scores_are_over_other_images(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(Synthetic, "published_images", {"boundary": 3, "flow": 7})
-    lists = {task: ImageList(name="all", ids=frozenset("abcde")) for task in TASKS}
-    (note,) = departures(eval_dataset(DATA), lists)
+    counts = dict.fromkeys(TASKS, 5)
+    (note,) = departures(eval_dataset(DATA), counts)
     assert "boundary: computed over 5 images, the published scores over 3;" in note
-    lists["boundary"] = ImageList(name="x", ids=frozenset("abc"))
-    assert departures(eval_dataset(DATA), lists) == []
+    assert departures(eval_dataset(DATA), {**counts, "boundary": 3}) == []
 
     save(tmp_path, "last", 3, random_model(), data=DATA)
     report = evaluate_run(tmp_path)
@@ -271,16 +285,214 @@ def test_several_views_are_scored_and_reported(tmp_path):
     assert "official, scales 0.5, 1, each also mirrored" in protocol_lines(report)[0]
 
 
-def test_constants_want_images_of_one_size():
-    small = eval_dataset(DATA)
-    large = eval_dataset(DataConfig(size=(32, 32), val_count=2, workers=0))
+class Partial(Synthetic):
+    """Rooms of which only the second one is labelled for saliency, and the last one for depth."""
 
-    class Both:
-        def __len__(self) -> int:
-            return 2
+    def load(self, index: int) -> dict:
+        sample = super().load(index)
+        kept = {"saliency": [1], "depth": [len(self) - 1]}
+        for name, task in self.tasks.items():
+            if index not in kept.get(name, [index]):
+                sample["targets"][name] = task.missing(*sample["image"].shape[-2:])
+        return sample
 
-        def __getitem__(self, index: int) -> dict:
-            return (small, large)[index][0]
 
-    with pytest.raises(PammError, match="no constant prediction of 'depth': a mean over images of"):
-        constant_scores(Both(), small, {"depth": TASKS["depth"]})  # type: ignore[arg-type]
+class Mixed(Partial):
+    """The same in several sizes, with more pixels that are not labelled."""
+
+    same_size = False
+
+    def load(self, index: int) -> dict:
+        sample = super().load(index)
+        more = (0, index % 3, 0, 2 * (index % 2))
+        for name, target in sample["targets"].items():
+            sample["targets"][name] = pad(target, more, value=self.tasks[name].pad_value)
+        image = pad(sample["image"], more)
+        return {**sample, "image": image, "size": tuple(image.shape[-2:])}
+
+
+@pytest.fixture
+def partial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DATASETS, "partial", Partial)
+    monkeypatch.setitem(DATASETS, "mixed", Mixed)
+
+
+def test_neither_batches_nor_processes_change_the_loss(partial):
+    """Images without a label count as no image, not as a loss of 0."""
+    model, dataset = random_model(), eval_dataset(replace(DATA, name="partial"))
+    one = evaluate(model, evaluation_batches(dataset, batch_size=1), TASKS)
+    for batch_size in (2, 3, 5):
+        many = evaluate(model, evaluation_batches(dataset, batch_size=batch_size), TASKS)
+        for task in TASKS:
+            assert many[task]["loss"] == pytest.approx(one[task]["loss"], rel=1e-5), task
+            assert many[task]["images"] == one[task]["images"]
+    assert {name: s["images"] for name, s in one.items()} == {
+        **dict.fromkeys(TASKS, 5), "human_parts": 4, "saliency": 1, "depth": 1,
+    }  # fmt: skip
+    (saliency,) = [b for b in evaluation_batches(dataset) if b["id"] == ["val-000001"]]
+    with torch.no_grad():
+        alone = TASKS["saliency"].loss(
+            model(saliency["image"])["saliency"], saliency["targets"]["saliency"]
+        )
+    assert one["saliency"]["loss"] == pytest.approx(alone.item(), rel=1e-5)
+
+
+def test_the_loss_of_a_data_set_is_that_of_one_batch():
+    model, dataset = random_model(), eval_dataset(DATA)
+    scores = evaluate(model, evaluation_batches(dataset, batch_size=2), TASKS)
+    (batch,) = evaluation_batches(dataset, batch_size=5)
+    with torch.no_grad():
+        logits = model(batch["image"])
+    for name, task in TASKS.items():
+        loss = task.loss(logits[name], batch["targets"][name]).item()
+        assert scores[name]["loss"] == pytest.approx(loss, rel=1e-5), name
+
+
+def test_a_data_set_without_any_label_for_a_task():
+    dataset = eval_dataset(DATA, tasks=["depth"])
+    batches = [
+        {**b, "targets": {"depth": torch.zeros_like(b["targets"]["depth"])}}
+        for b in evaluation_batches(dataset)
+    ]
+    scores = evaluate(random_model(), batches, {"depth": TASKS["depth"]})["depth"]
+    assert math.isnan(scores["loss"])
+    assert math.isnan(scores["RMSE"])
+    assert scores["images"] == 0
+
+
+def test_the_report_counts_the_images_that_were_scored(partial, tmp_path, monkeypatch):
+    monkeypatch.setattr(Partial, "published_images", {"saliency": 5, "depth": 1})
+    save(tmp_path, "last", 3, random_model(), data=replace(DATA, name="partial"))
+    report = evaluate_run(tmp_path)
+    assert report["data"]["images"] == 5
+    counts = {name: p["images"]["count"] for name, p in report["protocol"].items()}
+    expected = {**dict.fromkeys(TASKS, 5), "human_parts": 4, "saliency": 1, "depth": 1}
+    assert counts == expected
+    (note,) = report["notes"]
+    assert note.startswith("saliency: computed over 1 image, the published scores over 5;")
+    lines = protocol_lines(report)
+    assert "saliency: over the 1 image of 5 that are labelled" in lines
+    assert not [line for line in lines if line.startswith("normals")]
+    assert all("images" not in scores for scores in report["scores"].values())
+
+
+def test_constants_for_images_of_several_sizes(partial, tmp_path):
+    """What fits all of them is one value for all positions."""
+    save(tmp_path, "last", 3, random_model(), data=replace(DATA, name="mixed"))
+    report = evaluate_run(tmp_path, trivial=True)
+    assert report["constant"] == "one for all positions"
+    assert report == json.loads((find(tmp_path) / "metrics.json").read_text())
+    train, test = (eval_dataset(replace(DATA, name="mixed"), s) for s in ("train", "val"))
+    depths = torch.cat([train[i]["targets"]["depth"].flatten() for i in range(4)])
+    target = test[4]["targets"]["depth"]
+    errors = target[target > 0] - depths[depths > 0].mean()
+    expected = errors.square().mean().sqrt().item()
+    assert report["trivial"]["depth"]["RMSE"] == pytest.approx(expected, rel=1e-5)
+    assert set(report["trivial"]) == set(TASKS)
+
+
+def test_files_of_one_size_keep_a_constant_per_position(partial, tmp_path, monkeypatch):
+    monkeypatch.setattr(Partial, "same_size", False)
+    save(tmp_path, "last", 3, random_model(), data=replace(DATA, name="partial"))
+    assert evaluate_run(tmp_path, trivial=True)["constant"] == "per position"
+
+
+def test_constants_per_position_want_images_of_one_size(partial):
+    train, test = eval_dataset(replace(DATA, name="mixed"), "train"), eval_dataset(DATA)
+    assert not are_of_one_size(train, test)
+    assert not are_of_one_size(test, train)
+    assert are_of_one_size(test)
+    with pytest.raises(ValueError, match="a mean over images of several sizes"):
+        constant_scores(train, test, {"depth": TASKS["depth"]})
+
+
+def never(*_: object, **__: object) -> None:
+    pytest.fail("this can be known before the work")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"split": "vall"}, "unknown split"),
+        ({"lists": {"depth": "nothing.txt"}}, "cannot be read"),
+        ({"root": "elsewhere", "trivial": True}, "no training images"),
+    ],
+)
+def test_what_can_be_known_is_said_before_the_work(tmp_path, monkeypatch, options, message):
+    save(tmp_path, "last", 3, random_model(), data=DATA)
+    monkeypatch.setattr("pamm.evaluate.evaluate", never)
+    init = Synthetic.__init__
+
+    def without_training(self: Synthetic, split: str, **rest: object) -> None:
+        if split == "train" and rest["root"] == "elsewhere":
+            raise PammError("no training images")
+        init(self, split, **{**rest, "root": None})
+
+    monkeypatch.setattr(Synthetic, "__init__", without_training)
+    with pytest.raises(PammError, match=message):
+        evaluate_run(tmp_path, **options)
+
+
+def test_a_folder_that_takes_no_report_is_known_before_the_work(tmp_path, monkeypatch):
+    folder = save(tmp_path, "last", 3, random_model(), data=DATA)
+    (folder / "metrics.json").mkdir()
+    monkeypatch.setattr("pamm.evaluate.evaluate", never)
+    with pytest.raises(PammError, match="metrics.json' cannot be written: it is a folder; let"):
+        evaluate_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": 17, "class_names": (*TASKS["semseg"].class_names, "more")},
+        {"class_names": (*TASKS["semseg"].class_names[:-1], "other")},
+    ],
+)
+def test_a_data_set_with_other_classes_than_in_training(tmp_path, monkeypatch, change):
+    save(tmp_path, "last", 3, random_model(), data=DATA)
+    changed = replace(TASKS["semseg"], **change)
+    monkeypatch.setattr(Synthetic, "TASKS", {**TASKS, "semseg": changed})
+    monkeypatch.setattr("pamm.evaluate.evaluate", never)
+    with pytest.raises(PammError, match="task 'semseg': .*last-000003' was trained with ") as error:
+        evaluate_run(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def full(path: object, *_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def test_scores_that_cannot_be_written_are_not_lost(tmp_path, monkeypatch, capsys):
+    save(tmp_path, "last", 3, random_model(), data=DATA)
+    whole = evaluate_run(tmp_path)
+    monkeypatch.setattr("pamm.evaluate.write_text", full)
+    with pytest.raises(Unfinished, match="metrics.json': No space left on device$") as error:
+        evaluate_run(tmp_path)
+    assert error.value.report == whole
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(tmp_path), "--device", "cpu"])
+    assert end.value.code == 2
+    output = capsys.readouterr()
+    assert "odsF" in output.out
+    assert output.err.splitlines()[-1].startswith("pamm: the scores cannot be written to ")
+
+
+def test_scores_stay_where_no_constants_can_be_made(tmp_path, monkeypatch, capsys):
+    save(tmp_path, "last", 3, random_model(), data=DATA)
+    load = Synthetic.load
+
+    def damaged(self: Synthetic, index: int) -> dict:
+        if self.split == "train":
+            raise PammError("'x.png' is damaged")
+        return load(self, index)
+
+    monkeypatch.setattr(Synthetic, "load", damaged)
+    with pytest.raises(SystemExit) as end:
+        main(["evaluate", str(tmp_path), "--device", "cpu", "--trivial"])
+    assert end.value.code == 2
+    output = capsys.readouterr()
+    assert "odsF" in output.out
+    assert "no constant predictions to compare with: 'x.png' is damaged" in output.err
+    report = json.loads((find(tmp_path) / "metrics.json").read_text())
+    assert set(report["scores"]) == set(TASKS)
+    assert "trivial" not in report

@@ -249,6 +249,46 @@ def test_another_experiment_does_not_resume(unbroken):
         run_experiment(other, unbroken, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("section", "field", "text", "message"),
+    [
+        ("train", "steps", '"6"', "train.steps: got '6', want int"),
+        ("train", "steps", "6.0", "train.steps: got 6.0, want int"),
+        ("train", "steps", "0", "experiment.train: steps: got 0"),
+        ("train", "steps", "null", "train.steps: got None, want int"),
+        ("train", "steps", "true", "train.steps: got True, want int"),
+        ("train", "steps", "[6]", r"train.steps: got \[6\], want int"),
+        ("train", "steps", "9" * 5000, "cannot be read as JSON: .*limit"),
+        ("train", "precision", '"32"', "train.precision: got '32', want '32-true' or"),
+        ("train", "strategy", "1", "train.strategy: got 1, want 'ddp' or 'fsdp'"),
+        ("train", "compile", "0", "train.compile: got 0, want bool"),
+        ("optim", "lr", "NaN", "NaN is not JSON"),
+        ("optim", "lr", "1e999", "optim.lr: got inf, want finite float"),
+        ("optim", "lr", "-1", "experiment.optim: lr: got -1"),
+        ("optim", "lr", '1, "lr": 2', "the key 'lr' comes more than once"),
+        ("data", "size", "[24]", r"data.size: got \[24\], want tuple"),
+        ("data", "size", "24", "data.size: got 24, want tuple"),
+        ("data", "root", "3", "data.root: got 3, want str or NoneType"),
+        ("data", "flip", '{"a": 1}', "data.flip: got {'a': 1}, want float"),
+        ("model", "tasks", "[]", r"model.tasks: got \[\], want dict"),
+        ("model", "backbone", "[" * 100_000, "nested too deeply"),
+        ("model", "backbon", '"x"', "experiment.model: unknown field 'backbon'"),
+        ("model", "x" * 10_000, "1", "experiment.model: unknown field"),
+    ],
+)
+def test_wrong_values_in_a_config(tmp_path, section, field, text, message):
+    sections = to_json(tiny())
+    sections[section].pop(field, None)
+    content = json.dumps(sections)
+    key = f'"{section}": {{'
+    path = tmp_path / "config.json"
+    path.write_text(content.replace(key, f'{key}"{field}": {text}, '))
+    with pytest.raises(PammError, match=message) as error:
+        read_experiment(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 def test_tasks_in_another_order_are_another_experiment(unbroken):
     """Per-task weights are stacked in the order of the tasks."""
     experiment = tiny()

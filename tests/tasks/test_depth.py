@@ -63,3 +63,8 @@ def test_the_range_ignores_outliers_and_unlabelled_pixels() -> None:
 
 def test_a_flat_map_can_be_drawn() -> None:
     assert task.colourise(np.full((3, 3), 2.0)).shape == (3, 3, 3)
+
+
+def test_an_image_beyond_the_largest_depth_is_not_scored() -> None:
+    targets = torch.tensor([[[[0.0, 5.0]]], [[[0.0, 100.0]]], [[[float("nan"), 80.0]]]])
+    assert Depth(max_depth=80).is_scored(targets).tolist() == [True, False, False]

@@ -259,6 +259,34 @@ def test_constant_predictions_want_one_size(task: Task) -> None:
         task.constant_prediction([])
 
 
+def test_one_constant_for_all_positions(task: Task) -> None:
+    """It takes images of any size, and is that of all their pixels in one image."""
+    targets = [random_target(task, batch=1, size=size)[0] for size in ((6, 7), (3, 9))]
+    constant = task.constant_prediction(targets, everywhere=True)
+    assert constant.shape == (*task.target_lead, 1, 1)
+    row = torch.cat([target.flatten(-2) for target in targets], dim=-1)[..., None, :]
+    torch.testing.assert_close(task.constant_prediction([row], everywhere=True), constant)
+    task.metric().update(constant.expand(targets[0].shape)[None], targets[0][None])
+    with pytest.raises(ValueError, match="no images"):
+        task.constant_prediction([], everywhere=True)
+
+
+def test_sums_and_counts_of_images_add_up_to_the_loss_of_all(task: Task) -> None:
+    logits, target = random_logits(task, batch=3), random_target(task, batch=3)
+    target[1] = task.missing(6, 7)
+    parts = [task.loss_sums(logits[i : i + 1], target[i : i + 1]) for i in range(3)]
+    sums, counts = (torch.stack(values).sum(0) for values in zip(*parts, strict=True))
+    torch.testing.assert_close(task.mean_loss(sums, counts), task.loss(logits, target))
+    assert counts[-1] == (~unlabelled(task, target)).sum()
+    assert parts[1][1].tolist() == [0] * len(counts)
+
+
+def test_which_images_are_scored(task: Task) -> None:
+    target = random_target(task, batch=3)
+    target[1] = task.missing(6, 7)
+    assert task.is_scored(target).tolist() == [True, False, True]
+
+
 def test_dict_round_trip(task: Task) -> None:
     values = json.loads(json.dumps(task.to_dict()))
     assert values == task.to_dict()
