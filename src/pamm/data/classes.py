@@ -173,6 +173,21 @@ class Classes(Encoding):
         return f"#{code:06x}" if self.colours else str(code)
 
 
+def looks_like_a_mask(encoding: Encoding, path: Path) -> bool:
+    """Whether class numbers are nothing but 0 and an ignored 255: perhaps all objects are ignored.
+
+    A file that cannot be read says so when its image is loaded.
+    """
+    if not isinstance(encoding, Classes) or encoding.colours or IGNORE not in encoding.ignore:
+        return False
+    try:
+        values = encoding.read(path)
+    except PammError:
+        return False
+    no, ignored = values == 0, values == IGNORE
+    return bool(no.any() and ignored.any() and (no | ignored).all())
+
+
 def _several(colours: Colour | tuple[Colour, ...]) -> Iterable[Colour]:
     """One colour or several, as several."""
     if isinstance(colours, str) or all(isinstance(c, int) for c in colours):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.data.classes import Classes
+from pamm.data.classes import Classes, looks_like_a_mask
 from pamm.data.encoding import Encoding
 from pamm.data.label_files import Array, form, listed, nearest, one_channel, read_array
 from pamm.errors import PammError
@@ -281,5 +281,6 @@ __all__ = [
     "NormalMap",
     "check",
     "kind_for",
+    "looks_like_a_mask",
     "nearest",
 ]

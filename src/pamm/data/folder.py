@@ -21,7 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pamm.data.encodings import ENCODINGS, Encoding
+from pamm.data.encodings import ENCODINGS, Encoding, check
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError, unknown
 from pamm.strict_json import from_json
@@ -145,6 +145,12 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
         fields |= {key: v for key, v in encoding.about_task().items() if key in known}
     if "class_names" in fields and isinstance(fields["class_names"], list):
         fields.setdefault("channels", len(fields["class_names"]))
+    if known["channels"].default is dataclasses.MISSING and "channels" not in fields:
+        check(encoding, TASK_TYPES[kind](name=name, channels=2))  # another kind is told first
+        raise PammError(
+            f'{where}: how many classes are there? Give class_names = ["road", "sky"] with all of '
+            "them, or channels = and their number"
+        )
     task = _made(TASK_TYPES[kind], {**fields, "name": name}, where)
     return task, dict.fromkeys(patterns, encoding)
 
