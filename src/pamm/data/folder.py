@@ -165,6 +165,10 @@ def _encoding(value: Any, where: str) -> Encoding:
     kind = fields.pop("kind")
     if kind not in ENCODINGS:
         raise PammError(f"{where}: {unknown('kind', str(kind), ENCODINGS)}")
+    known = [field.name for field in dataclasses.fields(ENCODINGS[kind])]
+    for key in fields:
+        if key not in known:
+            raise PammError(f"{where}: {unknown('field', key, known)}")
     encoding: Encoding = _made(ENCODINGS[kind], fields, where)
     return encoding
 
