@@ -65,13 +65,18 @@ class Classes(Encoding):
             if self.ignore != (IGNORE,):
                 raise ValueError(f"ignore is {self.ignore}; with colours, give colours")
             object.__setattr__(self, "ignore", ())
+        if not self.colours and not all(isinstance(i, int) for i in self.ignore):
+            raise ValueError(f"ignore is {self.ignore}; without colours, give numbers")
         owners: dict[int, str] = {}
+        ignored = self._ignored()
         for name, codes in self._listed().items():
+            if not codes:
+                raise ValueError(f"{name!r} has no number or colour; give one, or leave it out")
             for code in codes:
                 if owners.setdefault(code, name) != name:
                     both = f"{owners[code]!r} and {name!r}"
                     raise ValueError(f"{self._written(code)} stands for two classes, {both}")
-                if code in self._ignored():
+                if code in ignored:
                     raise ValueError(f"{self._written(code)} is both {name!r} and ignored")
 
     def about_task(self) -> dict[str, Any]:
@@ -190,7 +195,7 @@ def looks_like_a_mask(encoding: Encoding, path: Path) -> bool:
 
 def _several(colours: Colour | tuple[Colour, ...]) -> Iterable[Colour]:
     """One colour or several, as several."""
-    if isinstance(colours, str) or all(isinstance(c, int) for c in colours):
+    if isinstance(colours, str) or (colours and all(isinstance(c, int) for c in colours)):
         return (colours,)  # type: ignore[return-value]
     return colours  # type: ignore[return-value]
 
