@@ -214,6 +214,9 @@ def test_class_labels_as_jpeg_are_refused(tmp_path, name, encoding):
         ({"colours": {"a": "red"}}, "the colour 'red' is not one such as"),
         ({"colours": {"a": (0, 256, 0)}}, r"the colour \[0, 256, 0\] is not one such as"),
         ({"colours": {"a": "#00ff00"}, "ignore": (0,)}, "with colours, give colours"),
+        ({"ignore": ("#00ff00",)}, "without colours, give numbers"),
+        ({"numbers": {"a": ()}}, "'a' has no number or colour"),
+        ({"colours": {"a": ()}}, "'a' has no number or colour"),
     ],
 )
 def test_classes_that_cannot_be(fields, hint):
@@ -334,7 +337,9 @@ def test_nearest(h, w, k):
     np.testing.assert_array_equal(nearest(big, (h, w)), small)
 
 
-@pytest.mark.parametrize("make", [lambda: DepthMap(per_metre=0)])
+@pytest.mark.parametrize(
+    "make", [lambda: DepthMap(per_metre=0), lambda: Mask(yes=-1), lambda: Mask(yes=float("nan"))]
+)
 def test_nonsense_is_refused(make):
     with pytest.raises(ValueError, match="must be"):
         make()

@@ -105,6 +105,11 @@ def test_splits_in_folders(tmp_path):
         ('"pictures/{id}.png"', '"pictures/1.png"', "want a path with {id} in it, once"),
         ('"pictures/{id}.png"', '"{name}/{id}.png"', "placeholder other than {id} and {split}"),
         ('"pictures/{id}.png"', "7", "images: got 7, want a path"),
+        ('["pictures/{id}.png", "pictures/{id}.jpg"]', "7", "images: got 7, want a path"),
+        ('["pictures/{id}.png", "pictures/{id}.jpg"]', '"{id}\\n"', "want a path with {id} in it"),
+        ('type = "semseg"', "type = []", "unknown type of task '[]'"),
+        ('kind = "classes"', "kind = {}", "unknown kind '{}'"),
+        ("per_metre = 256", "per_metre = inf", "per_metre is inf, must be positive"),
         ('files = "ground/{id}.png"\n', "", "tasks.ground.files: missing"),
         ('type = "semseg"', "", "unknown type of task 'ground'"),
         ('type = "semseg"', 'type = "semsg"', "did you mean 'semseg'"),
@@ -113,10 +118,11 @@ def test_splits_in_folders(tmp_path):
         ("loss_weight = 2", "channels = 3", "2 class names for 3 channels"),
         ("loss_weight = 2", 'loss_weight = "2"', "tasks.ground.loss_weight: got '2', want float"),
         ("loss_weight = 2", "loss_weight = -1", "loss_weight: got -1.0, want 0 to"),
-        ('class_names = ["road", "grass"]', "", "the field 'channels' is missing"),
+        ('class_names = ["road", "grass"]', "", "tasks.ground: how many classes are there?"),
         ('kind = "classes", ', "", "want a table such as"),
         ('kind = "classes"', 'kind = "class"', "unknown kind 'class': did you mean 'classes'"),
         ("first = 1", "frist = 1", "tasks.ground.encoding: unknown field 'frist'"),
+        ("per_metre = 256", "serves = 1", "unknown field 'serves': did you mean 'resize'? Known:"),
         ("per_metre = 256", "per_metre = 0", "per_metre is 0.0, must be positive"),
         ("[tasks.depth]", "[tasks.ground.depth]", "tasks.ground: unknown key 'depth'"),
         ("[lists]", "validation = 0.1\n[lists]", "both validation = 0.1 and lists.val say"),
@@ -132,6 +138,11 @@ def test_splits_in_folders(tmp_path):
             '"mask"',
             'tasks.depth.encoding: kind = "mask" does not fit a task of type "depth"; want '
             'encoding = { kind = "depth" }',
+        ),
+        (
+            'kind = "classes", first = 1, ignore = [0, 9] }\nclass_names = ["road", "grass"]',
+            'kind = "depth" }',
+            'does not fit a task of type "semseg"',
         ),
         ("first = 1, ", "numbers = { rode = 1 }, ", "did you mean 'road'"),
         (
@@ -347,3 +358,27 @@ def test_a_mask_for_two_classes(tmp_path):
     data = Folder("train", root=tmp_path)
     assert data.tasks["semseg"].channels == 2
     assert (data[0]["targets"]["semseg"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "refused"),
+    [
+        ([(0, 255), (0, 255)], True),
+        ([(0, 255), (0, 1)], False),
+        ([(0, 0), (0, 0)], False),
+        ([(255, 255), (255, 255)], False),
+    ],
+)
+def test_masks_that_are_read_as_classes_are_refused(tmp_path, values, refused):
+    (tmp_path / "pamm.toml").write_text(
+        'images = "{split}/{id}.jpg"\n[tasks.semseg]\nfiles = "{split}/{id}.png"\n'
+        'encoding = { kind = "classes" }\nclass_names = ["no", "yes"]\n'
+    )
+    for name, pair in zip("ab", values, strict=True):
+        save(tmp_path / "train" / f"{name}.jpg", np.zeros((2, 2, 3), np.uint8))
+        save(tmp_path / "train" / f"{name}.png", np.array([pair, pair], np.uint8))
+    if refused:
+        with pytest.raises(PammError, match='such as .a.png., hold 0 and 255 only.*kind = "mask"'):
+            Folder("train", root=tmp_path)
+    else:
+        assert len(Folder("train", root=tmp_path)) == 2

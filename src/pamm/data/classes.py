@@ -65,13 +65,18 @@ class Classes(Encoding):
             if self.ignore != (IGNORE,):
                 raise ValueError(f"ignore is {self.ignore}; with colours, give colours")
             object.__setattr__(self, "ignore", ())
+        if not self.colours and not all(isinstance(i, int) for i in self.ignore):
+            raise ValueError(f"ignore is {self.ignore}; without colours, give numbers")
         owners: dict[int, str] = {}
+        ignored = self._ignored()
         for name, codes in self._listed().items():
+            if not codes:
+                raise ValueError(f"{name!r} has no number or colour; give one, or leave it out")
             for code in codes:
                 if owners.setdefault(code, name) != name:
                     both = f"{owners[code]!r} and {name!r}"
                     raise ValueError(f"{self._written(code)} stands for two classes, {both}")
-                if code in self._ignored():
+                if code in ignored:
                     raise ValueError(f"{self._written(code)} is both {name!r} and ignored")
 
     def about_task(self) -> dict[str, Any]:
@@ -173,9 +178,24 @@ class Classes(Encoding):
         return f"#{code:06x}" if self.colours else str(code)
 
 
+def looks_like_a_mask(encoding: Encoding, path: Path) -> bool:
+    """Whether class numbers are nothing but 0 and an ignored 255: perhaps all objects are ignored.
+
+    A file that cannot be read says so when its image is loaded.
+    """
+    if not isinstance(encoding, Classes) or encoding.colours or IGNORE not in encoding.ignore:
+        return False
+    try:
+        values = encoding.read(path)
+    except PammError:
+        return False
+    no, ignored = values == 0, values == IGNORE
+    return bool(no.any() and ignored.any() and (no | ignored).all())
+
+
 def _several(colours: Colour | tuple[Colour, ...]) -> Iterable[Colour]:
     """One colour or several, as several."""
-    if isinstance(colours, str) or all(isinstance(c, int) for c in colours):
+    if isinstance(colours, str) or (colours and all(isinstance(c, int) for c in colours)):
         return (colours,)  # type: ignore[return-value]
     return colours  # type: ignore[return-value]
 

@@ -3,6 +3,7 @@
 `encoding.py` says what an encoding is, `classes.py` holds the one of class numbers and colours.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.data.classes import Classes
+from pamm.data.classes import Classes, looks_like_a_mask
 from pamm.data.encoding import Encoding
 from pamm.data.label_files import Array, form, listed, nearest, one_channel, read_array
 from pamm.errors import PammError
@@ -45,6 +46,10 @@ class Mask(Encoding):
     """The number that means "not labelled"."""
     soft: bool = False
     """Whether numbers between 0 and `yes` are expected, such as probabilities."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.yes < math.inf:
+            raise ValueError(f"yes is {self.yes}, must be positive")
 
     def about_task(self) -> dict[str, Any]:
         return {"channels": 2}
@@ -115,7 +120,7 @@ class DepthMap(Encoding):
     """The number that stands for one metre: 1 for metres, 1000 for millimetres."""
 
     def __post_init__(self) -> None:
-        if not self.per_metre > 0:
+        if not 0 < self.per_metre < math.inf:
             raise ValueError(f"per_metre is {self.per_metre}, must be positive")
 
     def read(self, path: Path) -> Array:
@@ -164,7 +169,7 @@ class NormalMap(Encoding):
     def __post_init__(self) -> None:
         if len(self._order()) != 3:
             raise ValueError(
-                f'axes = "{self.axes}": want x, y and z once each, in the order of the channels, '
+                f"axes = {self.axes!r}: want x, y and z once each, in the order of the channels, "
                 'with a minus sign where a channel holds the opposite, such as "xzy" or "-x-y-z"'
             )
 
@@ -281,5 +286,6 @@ __all__ = [
     "NormalMap",
     "check",
     "kind_for",
+    "looks_like_a_mask",
     "nearest",
 ]

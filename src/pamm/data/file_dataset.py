@@ -3,7 +3,7 @@
 A data set is a class with a `Layout`: where the files are, and how their labels are stored.
 """
 
-import hashlib
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -17,18 +17,21 @@ from torch import Tensor
 
 from pamm.data import find_files
 from pamm.data.dataset import MultiTaskDataset
-from pamm.data.encodings import Array, Encoding, check, nearest
+from pamm.data.encodings import Array, Encoding, check, looks_like_a_mask, nearest
+from pamm.data.ids import read_ids, share_of
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
 from pamm.images import read_image, read_size
-from pamm.tasks import Task
+from pamm.tasks import IGNORE, Task
 
 ROOT_VARIABLE = "PAMM_DATA"
 """Environment variable: the folder of the data set, or one that holds it."""
 
 SAMPLED = 1000
 """The most images, by about, that `largest` looks at."""
+LOOKED_AT = 8
+"""Label files of a task that are looked at before training."""
 
 Patterns = Mapping[str, Encoding]
 """Path of a label file under the data set's folder -> how it is stored; the first that exists."""
@@ -109,7 +112,7 @@ class Layout:
                     f"in {str(folder)!r}, {' and '.join(files)} have the same id {name!r}, so that "
                     "their labels cannot be told apart; rename or delete one of them"
                 )
-        return self._share(names, split)
+        return share_of(names, split, self.validation) if self.validation else names
 
     def image(self, folder: Path, name: str) -> Path | None:
         """The image of an id, if it is there."""
@@ -161,46 +164,6 @@ class Layout:
         return {
             find_files.key(pattern.replace("{id}", name)) for name in names for pattern in patterns
         }
-
-    def _share(self, names: list[str], split: str) -> list[str]:
-        """Those of the names that belong to the split, where validation takes a share of them.
-
-        Each name has its own random number, so that an image stays in its split whatever else is
-        added; only the lowest or highest moves where a split would be empty.
-        """
-        if not self.validation:
-            return names
-        if len(set(names)) < 2:
-            raise PammError(f"validation takes a share of {len(names)} images; give at least 2")
-        lots = {name: _lot(name) for name in names}
-        lowest, highest = min(lots, key=lots.__getitem__), max(lots, key=lots.__getitem__)
-        for_validation = {n for n, lot in lots.items() if lot < self.validation and n != highest}
-        for_validation.add(lowest)
-        return [name for name in names if (name in for_validation) == (split == "val")]
-
-
-def read_ids(path: Path, split: str) -> list[str]:
-    """The ids in a text file, one a line.
-
-    Raises:
-        PammError: it is missing, unreadable or empty.
-    """
-    try:
-        names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except FileNotFoundError:
-        raise PammError(f"no file {str(path)!r}; want the ids of {split}, one a line") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PammError(f"{str(path)!r} cannot be read as a list of ids: {error}") from None
-    names = [name for name in names if name]
-    if not names:
-        raise PammError(f"{str(path)!r} is empty; want the ids of {split}, one a line")
-    return names
-
-
-def _lot(name: str) -> float:
-    """A random number in 0..1 that belongs to a name."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _keys(path: str) -> set[tuple[str, str]]:
@@ -260,18 +223,28 @@ class FileDataset(MultiTaskDataset):
                 f"{str(self.folder)!r}, first {looked}; see `pamm data verify {self.NAME} "
                 f"{self.folder}`"
             )
-        self._check_labels()
+        if split == "train":
+            for task in self.tasks:
+                self._check_labels(task)
 
-    def _check_labels(self) -> None:
+    def _check_labels(self, task: str) -> None:
         """Raise if training would have nothing to learn a task from."""
-        for task in self.tasks if self.split == "train" else ():
-            if not any(self.files.label(self.folder, task, name) for name in self.names):
-                looked = " or ".join(self.files.labels[task])
-                raise PammError(
-                    f"not one of the {len(self.names)} train images in {str(self.folder)!r} has a "
-                    f"label for {task!r}: no file {looked}; put the files in place, or leave the "
-                    "task out: --tasks with the others"
-                )
+        found = (self.files.label(self.folder, task, name) for name in self.names)
+        some = list(itertools.islice(filter(None, found), LOOKED_AT))
+        if not some:
+            looked = " or ".join(self.files.labels[task])
+            raise PammError(
+                f"not one of the {len(self.names)} train images in {str(self.folder)!r} has a "
+                f"label for {task!r}: no file {looked}; put the files in place, or leave the task "
+                "out: --tasks with the others"
+            )
+        if all(looks_like_a_mask(encoding, path) for path, encoding in some):
+            raise PammError(
+                f"the labels of {task!r} in {str(self.folder)!r}, such as {some[0][0].name!r}, "
+                f'hold 0 and {IGNORE} only, and {IGNORE} means "not labelled", so that nothing but '
+                'class 0 could be learned; if they are masks, want kind = "mask" in their '
+                "encoding, and two classes"
+            )
 
     @classmethod
     def layout(cls, folder: Path) -> Layout:

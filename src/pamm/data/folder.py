@@ -21,7 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pamm.data.encodings import ENCODINGS, Encoding
+from pamm.data.encodings import ENCODINGS, Encoding, check
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError, unknown
 from pamm.strict_json import from_json
@@ -134,7 +134,7 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
     patterns = _patterns(fields.pop("files", None), f"{where}.files")
     encoding = _encoding(fields.pop("encoding", None), f"{where}.encoding")
     kind = fields.pop("type", name)
-    if kind not in TASK_TYPES:
+    if not isinstance(kind, str) or kind not in TASK_TYPES:
         raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
     known = {f.name: f for f in dataclasses.fields(TASK_TYPES[kind]) if f.name != "name"}
     for key in fields:
@@ -145,6 +145,12 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
         fields |= {key: v for key, v in encoding.about_task().items() if key in known}
     if "class_names" in fields and isinstance(fields["class_names"], list):
         fields.setdefault("channels", len(fields["class_names"]))
+    if known["channels"].default is dataclasses.MISSING and "channels" not in fields:
+        check(encoding, TASK_TYPES[kind](name=name, channels=2))  # another kind is told first
+        raise PammError(
+            f'{where}: how many classes are there? Give class_names = ["road", "sky"] with all of '
+            "them, or channels = and their number"
+        )
     task = _made(TASK_TYPES[kind], {**fields, "name": name}, where)
     return task, dict.fromkeys(patterns, encoding)
 
@@ -157,8 +163,12 @@ def _encoding(value: Any, where: str) -> Encoding:
         )
     fields = dict(value)
     kind = fields.pop("kind")
-    if kind not in ENCODINGS:
+    if not isinstance(kind, str) or kind not in ENCODINGS:
         raise PammError(f"{where}: {unknown('kind', str(kind), ENCODINGS)}")
+    known = [field.name for field in dataclasses.fields(ENCODINGS[kind])]
+    for key in fields:
+        if key not in known:
+            raise PammError(f"{where}: {unknown('field', key, known)}")
     encoding: Encoding = _made(ENCODINGS[kind], fields, where)
     return encoding
 
@@ -173,9 +183,9 @@ def _made(kind: Any, fields: dict[str, Any], where: str) -> Any:
 
 
 def _patterns(value: Any, where: str) -> tuple[str, ...]:
-    patterns = (value,) if isinstance(value, str) else tuple(value or ())
+    patterns = tuple(value) if isinstance(value, list) else () if value is None else (value,)
     for pattern in patterns:
-        if not isinstance(pattern, str) or pattern.count("{id}") != 1:
+        if not isinstance(pattern, str) or pattern.count("{id}") != 1 or not pattern.isprintable():
             raise PammError(f"{where}: got {pattern!r}, want a path with {{id}} in it, once")
         rest = pattern.replace("{id}", "").replace("{split}", "")
         if "{" in rest or "}" in rest:
