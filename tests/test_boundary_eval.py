@@ -259,6 +259,18 @@ def test_scores_are_printed_where_the_report_cannot_be_written(
     assert "ODS " in capsys.readouterr().out
 
 
+def test_the_command_says_why_nothing_matches(tmp_path, capsys):
+    for folder, column in (("p", 10), ("t", 30)):
+        lines = np.zeros((40, 50), np.uint8)
+        lines[:, column] = 255
+        (tmp_path / folder).mkdir()
+        Image.fromarray(lines).save(tmp_path / folder / "a.png")
+    out = tmp_path / "report.json"
+    main(["boundary-eval", str(tmp_path / "p"), str(tmp_path / "t"), "--out", str(out)])
+    assert "nothing lies near enough to a boundary" in capsys.readouterr().out
+    assert json.loads(out.read_text())["scores"]["odsF"] == 0
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
@@ -285,6 +297,14 @@ def test_scores_are_printed_where_the_report_cannot_be_written(
         (lambda p, t: _transparent(t), "t/b.png' is transparent in places"),
         (lambda p, t: _instead(t, np.full((48, 36), np.nan)), "b.npy' holds values that are not"),
         (lambda p, t: (p / "b.png").rename(p / "b.npz"), "b.npz': "),
+        (lambda p, t: _people(t, np.zeros((48, 36, 3))), "not as in the Berkeley"),
+        (lambda p, t: _people(t, "words"), "not as in the Berkeley"),
+        (lambda p, t: _people(t, np.zeros((48, 36)), np.zeros((36, 48))), "not as in the Berkeley"),
+        (lambda p, t: _people(t), "not as in the Berkeley"),
+        (
+            lambda p, t: (p / "b.png").unlink() or (p / "b.npz").write_bytes(b"\x93NUMPY"),
+            "b.npz': File is not a zip file",
+        ),
         (lambda p, t: _all(p, lambda a: a // 255), r"no map of .*p' has a boundary of 0.001 or"),
         (lambda p, t: _all(t, lambda a: 0 * a), r"no file of .*t' has a boundary; want lines"),
         (
@@ -298,6 +318,14 @@ def test_mistakes_are_one_line(break_it, message, folders):
     with pytest.raises(PammError, match=message) as caught:
         boundary_eval(*folders, max_dist=0.02)
     assert "\n" not in str(caught.value)
+
+
+def _people(folder, *marked):
+    people = np.empty(len(marked), dtype=object)
+    for i, boundaries in enumerate(marked):
+        people[i] = {"Segmentation": boundaries, "Boundaries": boundaries}
+    (folder / "b.png").unlink()
+    savemat(folder / "b.mat", {"groundTruth": people})
 
 
 def _all(folder, change):

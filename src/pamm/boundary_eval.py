@@ -135,7 +135,10 @@ def read_truth(path: Path, form: BoundaryForm) -> NDArray[np.uint8]:
     else:
         part = "Segmentation" if form.outline_truth else "Boundaries"
         try:
-            maps = list(np.stack([cell[part][0, 0] for cell in content[BSDS].reshape(-1)]))
+            people = np.stack([cell[part][0, 0] for cell in content[BSDS].reshape(-1)])
+            if people.ndim != 3 or people.dtype.kind not in "buif":
+                raise ValueError(f"{people.dtype} of shape {people.shape[1:]}")
+            maps = list(people)
         except (TypeError, ValueError, IndexError, KeyError) as error:
             raise PammError(
                 f"{str(path)!r}: {BSDS!r} is not as in the Berkeley Segmentation Data Set, a cell "
@@ -249,6 +252,8 @@ def _read(path: Path) -> dict[str, Any]:
             content = read_mat(path.read_bytes())
             return {name: value for name, value in content.items() if not name.startswith("__")}
         if kind == ".npz":
+            with zipfile.ZipFile(path):  # np.load would take other kinds of files, too
+                pass
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
     except (PammError, OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -282,7 +287,9 @@ def _grey(picture: NDArray[Any], path: Path) -> NDArray[Any]:
     if picture.shape[2] in (2, 4):
         *others, opacity = others
         if (opacity != np.iinfo(opacity.dtype).max).any():
-            raise PammError(f"{str(path)!r} is transparent in places; save it as plain grey")
+            raise PammError(
+                f"{str(path)!r} is transparent in places, or CMYK; save it as plain grey"
+            )
     if any((other != grey).any() for other in others):
         raise PammError(f"{str(path)!r} is coloured; want grey, or colours of equal R, G and B")
     return grey

@@ -50,6 +50,11 @@ def boundary_eval(arguments: Sequence[str]) -> None:
         print(f"form {how['form']}: {how['prediction']}; {how['thresholds']} thresholds")
         print(f"ODS {scores['odsF']:.4f} at threshold {scores['odsThreshold']:.3f}")
         print(f"OIS {scores['oisF']:.4f}\nAP  {scores['AP']:.4f}")
+        if not scores["odsF"]:
+            print(
+                "nothing lies near enough to a boundary: is --max-dist, a share of the diagonal, "
+                "at least a pixel or two, and the truth as --form wants it?"
+            )
         if report["unused"]:
             print(f"{report['unused']} predictions have no ground truth and were not used")
         plot = evaluation.write_report(report, out)  # last, as it may fail
