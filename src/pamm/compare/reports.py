@@ -7,9 +7,11 @@ from typing import Any
 
 from pamm.errors import PammError
 from pamm.published import as_printed, printed_unit, published
-from pamm.strict_json import read_json
+from pamm.strict_json import from_json, read_json
 
 REPORT = "metrics.json"
+_DATA = {"name": str, "split": str, "images": int, "size": tuple[int, int]}
+_HOW = {"preset": str, "scales": tuple[float, ...], "flip": bool, "precision": str}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,45 +55,55 @@ def read_report(run: str, checkpoint: str) -> Report:
     """
     path = find_report(run, checkpoint)
     again = f"run `pamm evaluate {run}` again"
-    content = read_json(path)
     try:
-        columns = tuple(
-            Column(
-                task=name,
-                score=task["score"],
-                unit=printed_unit(task["unit"]),
-                higher_is_better=task["higher_is_better"],
-            )
-            for name, task in content["tasks"].items()
-        )
-        fractions = {score.score for score in published().scores.values() if score.unit == "%"}
-        for column in columns:
-            if not column.unit and column.score in fractions:
-                raise TypeError(f"a version of old gave {column.score} no unit")
-        values = {c.task: content["scores"][c.task][c.score] for c in columns}
-        if not all(v is None or isinstance(v, float | int) for v in values.values()):
-            raise TypeError("a score is not a number")
-        units = {name: task["unit"] for name, task in content["tasks"].items()}
-        report = Report(
-            run=run,
-            backbone=content["backbone"],
-            data={key: content["data"][key] for key in ("name", "split", "images", "size")},
-            columns=columns,
-            scores={n: as_printed(v, units[n]) for n, v in values.items() if v is not None},
-            protocol={c.task: dict(content["protocol"][c.task]) for c in columns},
-            notes=tuple(content["notes"]),
-        )
-        for protocol in report.protocol.values():  # what is asked of it later
-            _ = protocol["preset"], protocol["scales"], protocol["flip"], protocol["precision"]
-            _ = protocol["images"]["list"], protocol["images"]["count"]
-    except (KeyError, TypeError, AttributeError) as error:
+        report = _report(run, read_json(path))
+    except (KeyError, TypeError, PammError) as error:
+        kind = "" if isinstance(error, PammError) else f"{type(error).__name__}: "
         raise PammError(
             f"{str(path)!r} is not a report that this version of pamm can compare "
-            f"({type(error).__name__}: {error}); {again}"
+            f"({kind}{error}); {again}"
         ) from None
-    if not columns:
+    if not report.columns:
         raise PammError(f"{str(path)!r} has no task; {again}")
     return report
+
+
+def _report(run: str, content: Any) -> Report:
+    def get(kind: Any, *keys: str) -> Any:
+        value = content
+        for key in keys:
+            value = value[key]
+        return from_json(kind, value, where=".".join(keys))
+
+    columns = tuple(
+        Column(
+            task=name,
+            score=get(str, "tasks", name, "score"),
+            unit=printed_unit(get(str, "tasks", name, "unit")),
+            higher_is_better=get(bool, "tasks", name, "higher_is_better"),
+        )
+        for name in get(dict, "tasks")
+    )
+    fractions = {score.score for score in published().scores.values() if score.unit == "%"}
+    for column in columns:
+        if not column.unit and column.score in fractions:
+            raise TypeError(f"a version of old gave {column.score} no unit")
+    values = {c.task: get(float | None, "scores", c.task, c.score) for c in columns}
+    units = {name: task["unit"] for name, task in content["tasks"].items()}
+    for name in [column.task for column in columns]:  # what is asked of it later
+        for key, kind in _HOW.items():
+            get(kind, "protocol", name, key)
+        get(str, "protocol", name, "images", "list")
+        get(int, "protocol", name, "images", "count")
+    return Report(
+        run=run,
+        backbone=get(str, "backbone"),
+        data={key: get(kind, "data", key) for key, kind in _DATA.items()},
+        columns=columns,
+        scores={n: as_printed(v, units[n]) for n, v in values.items() if v is not None},
+        protocol={c.task: get(dict, "protocol", c.task) for c in columns},
+        notes=get(tuple[str, ...], "notes"),
+    )
 
 
 def find_report(run: str, checkpoint: str) -> Path:
