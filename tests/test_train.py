@@ -557,6 +557,13 @@ def test_files_that_cannot_grow_end_commands_with_one_line_and_no_loss(unbroken,
     assert not (run / "last-000006" / "metrics.json").exists()
 
 
+def test_a_disk_without_room_for_a_checkpoint_is_known_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**12, 10**12, 1000))
+    with pytest.raises(PammError, match="0.00 GB free, a checkpoint takes .* choose another --out"):
+        run_experiment(tiny(), tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+
 def test_tasks_without_any_label_take_no_part_in_what_is_best():
     tasks = {"depth": default_task("depth", 1), "saliency": default_task("saliency", 2)}
     none = {"loss": math.nan, "images": 0}
