@@ -148,8 +148,8 @@ def check_room(folder: Path, size: int, what: str, remedy: str) -> None:
 def locked(folder: Path, remedy: str) -> Iterator[None]:
     """Keep a folder, made if needed, for this program while the block runs.
 
-    The system holds the lock, so it ends with the process, however that ends. Where the block leaves
-    nothing in a folder that was made for it, the folder goes again.
+    The system holds the lock, so it ends with the process, however that ends. Where the block
+    leaves nothing in a folder that was made for it, the folder goes again.
 
     Raises:
         PammError: another program has it.
