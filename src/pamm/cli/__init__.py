@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"pamm: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:
+        processes = sys.modules.get("pamm.distributed")
+        if processes and processes.is_left_alone(error):
+            sys.exit(0)  # another code would have Fabric kill the one that has its own
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
             raise
         print(
