@@ -157,6 +157,22 @@ def test_a_lock_holds_against_another_process_and_ends_with_sigkill(tmp_path):
         pass
 
 
+def test_a_locked_folder_that_stays_empty_goes_again(tmp_path):
+    def fail() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError), locked(tmp_path / "a" / "b", "wait"):
+        fail()
+    assert names(tmp_path) == []
+    with locked(tmp_path / "a" / "b", "wait"):
+        write_text(tmp_path / "a" / "c.txt", "x")
+    assert names(tmp_path / "a") == ["c.txt"]
+    (tmp_path / "mine").mkdir()
+    with locked(tmp_path / "mine", "wait"):
+        pass
+    assert names(tmp_path) == ["a", "mine"]
+
+
 def test_places_that_cannot_be_written_to(tmp_path):
     check_folder(tmp_path / "a" / "b", "")
     check_file(tmp_path / "a" / "b.txt", "")

@@ -527,10 +527,11 @@ main(sys.argv[2:])
 """
 
 
-def limited(size: int, *arguments: str) -> subprocess.CompletedProcess:
+def limited(folder: Path, size: int, *arguments: str) -> subprocess.CompletedProcess:
     """A command that may write no file of more than so many bytes, as on a full disk."""
+    (folder / "limited.py").write_text(LIMITED)  # a file, as further processes run it again
     return subprocess.run(
-        [sys.executable, "-c", LIMITED, str(size), *arguments],
+        [sys.executable, str(folder / "limited.py"), str(size), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
         capture_output=True,
         text=True,
@@ -542,19 +543,40 @@ def limited(size: int, *arguments: str) -> subprocess.CompletedProcess:
 def test_files_that_cannot_grow_end_commands_with_one_line_and_no_loss(unbroken, tmp_path):
     config, run = tmp_path / "experiment.json", copied(unbroken, tmp_path)
     config.write_text(json.dumps(to_json(tiny())))
-    trained = limited(50_000, "train", str(config), "--out", str(tmp_path / "run"))
+    trained = limited(tmp_path, 50_000, "train", str(config), "--out", str(tmp_path / "run"))
     lines = [line for line in trained.stderr.splitlines() if line.startswith("pamm: ")]
     assert trained.returncode == 2
     assert "Traceback" not in trained.stderr
     assert lines[-1].startswith("pamm: the training stopped: File too large ('")
     assert newest(tmp_path / "run", "last") is None
 
-    scored = limited(1000, "evaluate", str(run))
+    two = limited(
+        tmp_path,
+        50_000,
+        "train",
+        str(config),
+        "--out",
+        str(tmp_path / "two"),
+        "--train.devices",
+        "2",
+    )
+    assert two.returncode == 2
+    assert "Traceback" not in two.stderr, "not of the process that is left, either"
+    assert two.stderr.count("pamm: the training stopped") == 1
+
+    scored = limited(tmp_path, 1000, "evaluate", str(run))
     assert scored.returncode == 2
     assert "Traceback" not in scored.stderr
     assert "odsF" in scored.stdout
     assert "the scores cannot be written to" in scored.stderr.splitlines()[-1]
     assert not (run / "last-000006" / "metrics.json").exists()
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_known_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**12, 10**12, 1000))
+    with pytest.raises(PammError, match="0.00 GB free, a checkpoint takes .* choose another --out"):
+        run_experiment(tiny(), tmp_path)
+    assert not (tmp_path / "config.json").exists()
 
 
 def test_tasks_without_any_label_take_no_part_in_what_is_best():

@@ -101,6 +101,11 @@ def is_first() -> bool:
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
+def is_left_alone(error: RuntimeError) -> bool:
+    """Whether this process fails since another one is gone, which has said why."""
+    return not is_first() and "by peer" in str(error)
+
+
 def end(children: list[subprocess.Popen]) -> None:
     """Leave the other processes, at this one's exit.
 

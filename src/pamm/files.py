@@ -134,19 +134,32 @@ def check_file(path: Path, remedy: str) -> None:
         raise PammError(f"{str(path)!r} cannot be written: it is a folder; {remedy}")
 
 
+def check_room(folder: Path, size: int, what: str, remedy: str) -> None:
+    """Raise where a disk has less room than something of so many bytes will take for certain."""
+    total, _, free = shutil.disk_usage(folder)
+    if total and free < size:  # a file system that does not know has a total of 0
+        raise PammError(
+            f"{str(folder)!r} is on a disk with {free / 1e9:.2f} GB free, {what} takes "
+            f"{size / 1e9:.2f} GB: {remedy}"
+        )
+
+
 @contextmanager
 def locked(folder: Path, remedy: str) -> Iterator[None]:
     """Keep a folder, made if needed, for this program while the block runs.
 
-    The system holds the lock, so it ends with the process, however that ends.
+    The system holds the lock, so it ends with the process, however that ends. Where the block
+    leaves nothing in a folder that was made for it, the folder goes again.
 
     Raises:
         PammError: another program has it.
     """
     from filelock import FileLock, Timeout  # here, as most programs write and do not lock
 
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    file = folder / ".lock"
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -160,7 +173,13 @@ def locked(folder: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            if made and os.listdir(folder) == [file.name]:
+                file.unlink()
         lock.release()
+        with contextlib.suppress(OSError):  # of the first one that is not empty
+            for place in made:
+                place.rmdir()
 
 
 def reason(error: OSError) -> str:

@@ -32,7 +32,7 @@ from pamm.data import (
 from pamm.distributed import Stop, is_sharded, launch, leave, total_over
 from pamm.errors import PammError
 from pamm.evaluate import Scores, evaluate
-from pamm.files import write_text
+from pamm.files import check_room, write_text
 from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
 from pamm.model.batch_norm import synchronise
@@ -159,7 +159,7 @@ def train(
     resumed.optimizer(optimizer, fabric)
     optimizer = fabric.setup_optimizers(optimizer)
     batches, validation = loaders(fabric, data, tasks, settings, start=start)
-    log = open_log(run, start, settings, papers) if fabric.is_global_zero else None
+    log = open_log(run, start, judged, settings, papers) if fabric.is_global_zero else None
     validated: Any = fabric.broadcast(log.validations if log else None)
 
     network.train()
@@ -264,8 +264,16 @@ def loaders(
     return iter(on_device), validation
 
 
-def open_log(run: Path, start: int, settings: TrainConfig, papers: Mapping[str, Any]) -> RunLog:
-    """The records of the run; a new one also gets its papers."""
+def open_log(
+    run: Path, start: int, network: PAMM, settings: TrainConfig, papers: Mapping[str, Any]
+) -> RunLog:
+    """The records of the run; a new one also gets its papers.
+
+    Raises:
+        PammError: there is no room for a checkpoint: its weights and the optimiser's two averages.
+    """
+    size = 3 * sum(p.numel() * p.element_size() for p in network.parameters())
+    check_room(run, size, "a checkpoint", "free some, or choose another --out")
     for name, content in papers.items() if start == 0 else ():
         write_text(run / name, json.dumps(content, indent=1) + "\n")
     return RunLog(run, start=start, steps=settings.steps, every=settings.log_every)

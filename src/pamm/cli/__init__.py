@@ -60,6 +60,9 @@ def run(arguments: Sequence[str]) -> None:
             end(str(error))
         sys.exit(2)
     except RuntimeError as error:
+        processes = sys.modules.get("pamm.distributed")
+        if processes and processes.is_left_alone(error):
+            sys.exit(0)  # another code would have Fabric kill the one that has its own
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             end(
                 "not enough GPU memory: in training use --train.gradient-checkpointing, raise "
