@@ -71,6 +71,9 @@ def test_what_does_not_fit(value, message):
 def test_files_that_are_not_json(tmp_path):
     with pytest.raises(PammError, match="no file"):
         read_json(tmp_path / "missing.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(PammError, match="cannot be read as JSON"):
+        read_json(tmp_path / "deep.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(PammError, match="cannot be read as JSON"):
         read_json(tmp_path / "broken.json")

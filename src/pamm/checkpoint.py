@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pamm.device import torch_device
-from pamm.errors import PammError
+from pamm.errors import PammError, unknown
 from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
 from pamm.strict_json import from_json, read_json, to_json
@@ -52,6 +52,9 @@ def load(
     model = PAMM(config)
     load_weights(model, folder)
     saved = read_json(folder / CONFIG)
+    for name in saved["tasks"]:
+        if name not in config.tasks:
+            raise PammError(f"{str(folder / CONFIG)!r}: {unknown('task', name, config.tasks)}")
     model.tasks = {name: task_from_dict(task) for name, task in saved["tasks"].items()}
     if saved.get("image_size"):
         model.image_size = tuple(saved["image_size"])

@@ -6,13 +6,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from pamm.text import counted, for_table
+
 
 def print_scores(report: Mapping[str, Any]) -> None:
     """The report of `pamm.evaluate.evaluate_run` as a table: the main score of each task."""
     trivial: Mapping[str, Mapping[str, float]] = report.get("trivial", {})
     data = report["data"]
-    images = f"{data['images']} images of {data['name']} {data['split']}"
-    table = Table(title=f"{report['model']}, {images}")
+    images = f"{counted(data['images'], 'image')} of {data['name']} {data['split']}"
+    table = Table(title=for_table(f"{report['model']}, {images}"))
     for heading in ("task", "score", "better"):
         table.add_column(heading)
     table.add_column("model", justify="right")
@@ -35,7 +37,7 @@ def print_scores(report: Mapping[str, Any]) -> None:
     console = Console()
     console.print(table)
     for line in protocol_lines(report):
-        console.print(f"- {line}", markup=False, highlight=False)
+        console.print(for_table(f"- {line}"))
 
 
 def protocol_lines(report: Mapping[str, Any]) -> list[str]:
@@ -48,7 +50,9 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
     for name, protocol in report["protocol"].items():
         images = protocol["images"]
         if images["list"] != "all":
-            lines.append(f"{name}: over the {images['count']} images of {images['list']}")
+            lines.append(
+                f"{name}: over the {counted(images['count'], 'image')} of {images['list']}"
+            )
     return lines + list(report["notes"])
 
 

@@ -43,6 +43,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise PammError(f"no file {str(path)!r}") from None
+    except RecursionError:
+        raise PammError(f"{str(path)!r} cannot be read as JSON: it is nested too deeply") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise PammError(f"{str(path)!r} cannot be read as JSON: {error}") from None
 

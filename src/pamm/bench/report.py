@@ -19,6 +19,7 @@ import pamm
 from pamm import doctor, native
 from pamm.bench.timing import Result
 from pamm.files import write_text
+from pamm.text import for_markdown, for_table
 
 PACKAGES = {"pamm": "pamm-vision", "timm": "timm", "triton": "triton", "mambapy": "mambapy"}
 """What the document names the versions of, and their distributions."""
@@ -34,17 +35,21 @@ class Table:
 
     def to_rich(self) -> RichTable:
         table = RichTable(
-            title=self.title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False
+            title=for_table(self.title),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            padding=0,
+            pad_edge=False,
         )
         for i, column in enumerate(self.columns):
             table.add_column(column, justify="right" if i else "left", no_wrap=True)
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(for_table, row))
         return table
 
     def to_markdown(self) -> str:
         lines = [list(self.columns), ["---"] + ["---:"] * (len(self.columns) - 1)]
-        lines += [list(row) for row in self.rows]
+        lines += [[for_markdown(cell) for cell in row] for row in self.rows]
         return f"### {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -89,7 +94,7 @@ def show(tables: Iterable[Table], notes: Iterable[str]) -> None:
     for table in tables:
         console.print(table.to_rich())
     for note in notes:
-        console.print(f"- {note}", markup=False, highlight=False)
+        console.print(for_table(f"- {note}"))
 
 
 def write_report(
