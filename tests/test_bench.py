@@ -317,7 +317,7 @@ def test_help(command, capsys):
         (["scan", "--backends", "triton"], "'triton' cannot be measured"),
         (["scan", "--rounds", "0"], "--rounds: got 0, want 1 to"),
         (["scan", "--threads", "-1"], "--threads: got -1, want 1 to"),
-        (["scan", "--limit", "0"], "limit: got 0, want more than 0 seconds"),
+        (["scan", "--limit", "0"], "--limit: got 0.0, want more than 0"),
         (["scan", "--device", "gpu"], "device: got 'gpu', want 'cpu' or 'cuda'"),
         (["scan", "--out", "/dev/null/a/b.json"], "Not a directory"),
         (["model", "--presets", "nyud"], "unknown preset 'nyud'"),

@@ -385,3 +385,12 @@ def test_a_device_that_there_is_not_is_one_line(device, tmp_path):
     """Before the model is looked for, as on the command line."""
     with pytest.raises(PammError, match="^device '.*' cannot be used here: [^\n]*want auto"):
         load(tmp_path / "nowhere", device=device)
+
+
+def test_a_task_that_the_model_has_not_is_refused(run, tmp_path):
+    folder = Path(shutil.copytree(find(run), tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    config["tasks"]["/up"] = next(iter(config["tasks"].values()))
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(PammError, match="^[^\n]*unknown task '/up'[^\n]*$"):
+        load(folder)

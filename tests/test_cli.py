@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, one whole round, and a line for every mistake."""
 
 import contextlib
+import io
 import json
 import os
 import shlex
@@ -207,6 +208,26 @@ def test_nonsense_is_one_line_before_any_work(line, capsys, tmp_path, monkeypatc
     error = said(capsys, *shlex.split(line))
     assert len(error) < 600
     assert not list(tmp_path.iterdir()), "a mistake leaves nothing behind"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("name", ["a[/b]", "a$b^{c$", "道路 [red]", os.fsdecode(b"bytes\xff")])
+def test_scores_of_a_run_of_any_name_are_written_and_shown(
+    run, name, encoding, tmp_path, monkeypatch
+):
+    shutil.copytree(run, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", shown)
+    monkeypatch.setenv("COLUMNS", "200")
+    main(["evaluate", name])
+    shown.flush()
+    text = shown.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    written = json.loads((tmp_path / name / "last-000002" / "metrics.json").read_text("utf-8"))
+    assert written["model"] == str(Path(name, "last-000002"))
+    assert "semseg" in text
+    if name.isascii():
+        assert name in text
 
 
 def test_a_run_directory_is_not_a_preset(run, capsys):

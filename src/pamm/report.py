@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from pamm.terminal import console
+from pamm.text import counted, for_table
 
 
 def print_scores(report: Mapping[str, Any]) -> None:
@@ -33,10 +34,12 @@ def print_scores(report: Mapping[str, Any]) -> None:
             row += [f"{constant:.3f}", f"{value / constant:.2f}" if constant else "-"]
         table.add_row(*row)
     terminal = console()
-    terminal.print(f"{report['model']}\n{data['images']} images of {data['name']} {data['split']}")
+    terminal.print(for_table(report["model"]))
+    images = counted(data["images"], "image")
+    terminal.print(for_table(f"{images} of {data['name']} {data['split']}"))
     terminal.print(table)
     for line in protocol_lines(report):
-        terminal.print(f"- {line}")
+        terminal.print(for_table(f"- {line}"))
 
 
 def protocol_lines(report: Mapping[str, Any]) -> list[str]:
@@ -48,7 +51,7 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
     lines = [f"protocol: {first['preset']}, {views}, {mirrored}, precision {first['precision']}"]
     for name, protocol in report["protocol"].items():
         images, everything = protocol["images"], report["data"]["images"]
-        count = f"{images['count']} {'image' if images['count'] == 1 else 'images'}"
+        count = counted(images["count"], "image")
         if images["list"] != "all":
             lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
         elif images["count"] < everything:

@@ -10,7 +10,7 @@ import sys
 
 from rich.text import Text
 
-SPELLED = {"Δ": "Delta_", "†": "*", "°": " deg", "↑": "^", "↓": "v"}
+SPELLED = {"Δ": "Delta_", "†": "*", "°": " deg", "↑": "^", "↓": "v", "²": "^2"}
 """The characters beyond ASCII in tables, for a terminal that has none."""
 
 
@@ -77,4 +77,4 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     >>> counted(1, "image"), counted(2, "image"), counted(0, "entry", "entries")
     ('1 image', '2 images', '0 entries')
     """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

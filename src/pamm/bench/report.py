@@ -19,6 +19,7 @@ from pamm import doctor, native
 from pamm.bench.timing import Result
 from pamm.files import write_text
 from pamm.terminal import console
+from pamm.text import for_markdown, for_table
 
 PACKAGES = {"pamm": "pamm-vision", "timm": "timm", "triton": "triton", "mambapy": "mambapy"}
 """What the document names the versions of, and their distributions."""
@@ -37,12 +38,12 @@ class Table:
         for i, column in enumerate(self.columns):
             table.add_column(column, justify="right" if i else "left")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*map(for_table, row))
         return table
 
     def to_markdown(self) -> str:
         lines = [list(self.columns), ["---"] + ["---:"] * (len(self.columns) - 1)]
-        lines += [list(row) for row in self.rows]
+        lines += [[for_markdown(cell) for cell in row] for row in self.rows]
         return f"### {self.title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -85,10 +86,10 @@ def show(tables: Iterable[Table], notes: Iterable[str]) -> None:
     """Print to the terminal."""
     terminal = console()
     for table in tables:
-        terminal.print(table.title)
+        terminal.print(for_table(table.title))
         terminal.print(table.to_rich())
     for note in notes:
-        terminal.print(f"- {note}")
+        terminal.print(for_table(f"- {note}"))
 
 
 def write_report(

@@ -7,6 +7,7 @@ from pamm.compare.reports import Column, Report, check_comparable, read_report
 from pamm.delta_g import delta_g
 from pamm.errors import PammError
 from pamm.published import Table, published
+from pamm.text import counted
 
 ROUNDING = 0.0051
 """How far a printed Delta_g may be from the exact one, in per cent."""
@@ -128,7 +129,9 @@ def unlike_published(report: Report) -> list[str]:
     reasons = list(report.notes)
     images = published().datasets[report.data["name"]].images
     if report.data["images"] != images:
-        reasons.append(f"on {report.data['images']} images, the published scores on {images}")
+        reasons.append(
+            f"on {counted(report.data['images'], 'image')}, the published scores on {images}"
+        )
     scales, flip = report.common["scales"], report.common["flip"]
     if scales != [1.0] or flip:
         listed = ", ".join(f"{scale:g}" for scale in scales)
@@ -184,7 +187,7 @@ def differences(reports: Sequence[Report]) -> list[str]:
             listed = "; ".join(f"{run}: {value}" for run, value in found.items())
             notes.append(f"these runs differ in {what}: {listed}")
     lists = {
-        f"{task}: over the {p['images']['count']} images of {p['images']['list']}"
+        f"{task}: over the {counted(p['images']['count'], 'image')} of {p['images']['list']}"
         for report in reports
         for task, p in report.protocol.items()
         if p["images"]["list"] != "all"
