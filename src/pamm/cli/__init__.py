@@ -35,10 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
         # Of several processes that make the same mistake, the first one says so.
         processes = sys.modules.get("pamm.distributed")
-        if processes is None or processes.is_first():
+        alone = getattr(error, "of_one_process", False)
+        if processes is None or processes.is_first() or alone:
             print(f"pamm: {error}", file=sys.stderr)
         sys.exit(2)
     except RuntimeError as error:
+        processes = sys.modules.get("pamm.distributed")
+        if processes is not None and processes.another_has_failed(error):
+            sys.exit(2)
+        if str(error).startswith("DataLoader worker"):  # as PyTorch says it
+            print(
+                "pamm: a loading process was killed, mostly since memory ran out (also the shared "
+                "one of a container): lower --data.workers (0 = none), or give it more",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported here
             raise
         print(
