@@ -1,10 +1,13 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all; and what is no file."""
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pamm.errors import PammError
 
 
 @contextmanager
@@ -26,3 +29,17 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8")
+
+
+def check_regular(path: Path) -> None:
+    """Refuse to open a pipe, a socket or a device, which may block or never end.
+
+    Raises:
+        PammError: it is one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # who opens it tells what is wrong
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise PammError(f"{str(path)!r} is a pipe, a socket or a device; give a file")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pamm.errors import PammError
-from pamm.files import replacing
+from pamm.files import check_regular, replacing
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tga"}
@@ -91,6 +91,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """The image in a file; whatever goes wrong with it in the block is a `PammError`."""
     if path.is_dir():
         raise PammError(f"{str(path)!r} is a folder; give an image file")
+    check_regular(path)
     try:
         if path.stat().st_size == 0:
             raise PammError(f"{str(path)!r} is empty (0 bytes); give an image file")

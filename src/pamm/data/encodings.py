@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pamm.arrays import read_npy
 from pamm.errors import PammError
 from pamm.images import read_pixels
 from pamm.tasks import IGNORE, Task
@@ -224,15 +225,7 @@ def read_array(path: Path) -> Array:
     """
     if path.suffix != ".npy":
         return read_pixels(path)
-    try:
-        values: Array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise PammError(f"no file {str(path)!r}") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PammError(f"{str(path)!r} is a damaged or unusual .npy file: {reason}") from None
-    if not isinstance(values, np.ndarray):
-        raise PammError(f"{str(path)!r} holds several arrays, want one in a .npy file")
+    values = read_npy(path)
     if values.ndim == 3 and values.shape[2] == 1:
         return values[..., 0]
     return values[0] if values.ndim == 3 and values.shape[0] == 1 < values.shape[2] != 3 else values

@@ -19,6 +19,7 @@ from pamm.data.encodings import Array, Encoding, nearest
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
+from pamm.files import check_regular
 from pamm.images import read_image
 from pamm.tasks import Task
 
@@ -72,6 +73,7 @@ class Layout:
                 return found
             raise PammError(f"no image in {str(folder)!r} matches {' or '.join(self.images)}")
         path = folder / self.lists[split]
+        check_regular(path)
         try:
             names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
         except FileNotFoundError:
@@ -85,13 +87,13 @@ class Layout:
 
     def image(self, folder: Path, name: str) -> Path | None:
         """The image of an id, if it is there."""
-        return next((p for p in _files(folder, self.images, name) if p.exists()), None)
+        return next((p for p in _files(folder, self.images, name) if os.path.exists(p)), None)
 
     def label(self, folder: Path, task: str, name: str) -> tuple[Path, Encoding] | None:
         """The label file of an id for a task and its encoding, if there is one."""
         patterns = self.labels[task]
         files = zip(_files(folder, patterns, name), patterns.values(), strict=True)
-        return next((found for found in files if found[0].exists()), None)
+        return next((found for found in files if os.path.exists(found[0])), None)
 
     def matching(self, folder: Path) -> list[str]:
         """The ids of all images that are there, sorted."""

@@ -356,7 +356,7 @@ def _serve_the_owner(_worker: int) -> None:
 
 @atexit.register
 def _end_workers() -> None:
-    """Before `multiprocessing`, whose import was earlier, sends them SIGTERM and waits for their end."""
+    """Before `multiprocessing`, imported earlier, sends them SIGTERM and waits for their end."""
     alive = [worker for worker in _workers if worker.is_alive()]
     if alive and hasattr(signal, "SIGCHLD"):
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise an error
