@@ -17,7 +17,7 @@ class_names = ["road", "sky"]         # and any field of the task
 import dataclasses
 import os
 import tomllib
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 
 from pamm.data.encodings import ENCODINGS, Encoding
@@ -145,6 +145,11 @@ def _patterns(value: Any, where: str) -> tuple[str, ...]:
         if "{" in rest or "}" in rest:
             raise PammError(
                 f"{where}: {pattern!r} has a placeholder other than {{id}} and {{split}}"
+            )
+        if PurePosixPath(pattern).is_absolute() or PureWindowsPath(pattern).anchor:
+            raise PammError(
+                f"{where}: {pattern!r} is absolute, want a path relative to the folder of "
+                f"{DESCRIPTION}"
             )
     if not patterns:
         raise PammError(f'{where}: missing; give a path such as "images/{{id}}.jpg"')
