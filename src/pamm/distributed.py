@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,9 +25,14 @@ from torch import Tensor
 
 from pamm import progress
 from pamm.errors import PammError
+from pamm.processes import end_with_parent
 
 EXIT_CODE = 128 + signal.SIGTERM
+MISTAKE = 2  # exit code
+CONNECTION_LOST = "by peer"  # as gloo says
 PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
+STARTED_BY = "PAMM_STARTED_BY"
+"""Environment variable: number of the process that started the others on this machine."""
 LETTING_GO = 0.1  # seconds that the threads of a group get to drop their last tensor
 
 
@@ -66,6 +71,10 @@ def launch(
                 "machine: leave the option out"
             )
         devices, nodes = here, int(os.environ["WORLD_SIZE"]) // here
+    elif starter := os.environ.get(STARTED_BY) if environment.local_rank() else None:
+        end_with_parent(int(starter))
+    else:
+        os.environ[STARTED_BY] = str(os.getpid())
     processes = devices * nodes
     strategy: Any = "ddp" if processes > 1 else "auto"
     if shard and processes > 1:
@@ -84,8 +93,10 @@ def launch(
     except MisconfigurationException:
         gpus = torch.cuda.device_count()
         raise PammError(f"devices: got {devices}, want at most the {gpus} GPUs here") from None
-    atexit.register(end, getattr(fabric.strategy.launcher, "procs", []))
+    children = getattr(fabric.strategy.launcher, "procs", [])
+    atexit.register(end, children)
     fabric.launch()
+    _started.extend(children)
     if fabric.global_rank:
         progress.silence()
     return fabric
@@ -99,11 +110,6 @@ def is_sharded(fabric: Fabric) -> bool:
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks for all."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-
-
-def is_left_alone(error: RuntimeError) -> bool:
-    """Whether this process fails since another one is gone, which has said why."""
-    return not is_first() and "by peer" in str(error)
 
 
 def end(children: list[subprocess.Popen]) -> None:
@@ -128,6 +134,23 @@ def will_be_first() -> bool:
     """`is_first`, where the processes may not have been joined yet by `launch`."""
     name = "RANK" if torch.distributed.is_torchelastic_launched() else "LOCAL_RANK"
     return int(os.environ.get(name, "0")) == 0
+
+
+def another_has_failed(error: BaseException) -> bool:
+    """Whether an error is but the lost connection to a process that has said itself what was wrong.
+
+    The first process of this machine knows it by the exit code of a user's mistake.
+    """
+    if CONNECTION_LOST not in str(error):
+        return False
+    for child in _started:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(PATIENCE)
+    return not is_first() or any(child.returncode == MISTAKE for child in _started)
+
+
+_started: list[subprocess.Popen] = []
+"""The processes that this one has started."""
 
 
 def total_over(fabric: Fabric) -> Callable[[Tensor], Tensor]:

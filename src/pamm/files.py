@@ -211,3 +211,17 @@ def _to_disk(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse to open a pipe, a socket or a device, which may block or never end.
+
+    Raises:
+        PammError: it is one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # who opens it tells what is wrong
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise PammError(f"{str(path)!r} is a pipe, a socket or a device; give a file")

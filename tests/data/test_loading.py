@@ -1,11 +1,19 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pamm
 from pamm.data import (
     DataConfig,
     Synthetic,
@@ -17,6 +25,7 @@ from pamm.data import (
 )
 from pamm.data.loading import ShardSampler, StreamSampler
 from pamm.errors import PammError
+from pamm.images import write_png
 
 
 @pytest.fixture
@@ -166,3 +175,83 @@ def test_wrong_ranks_and_batch_sizes_are_refused(rooms: Synthetic) -> None:
         training_batches(rooms, batch_size=0, seed=0)
     with pytest.raises(ValueError, match="at least 1"):
         evaluation_batches(rooms, batch_size=0)
+
+
+@pytest.fixture
+def one_bad_label(tmp_path: Path) -> DataConfig:
+    """A folder of four images with masks, the third of which is cut short."""
+    (tmp_path / "pamm.toml").write_text(
+        'images = "{split}/{id}.png"\n[tasks.saliency]\nfiles = "masks/{id}.png"\n'
+        'encoding = { kind = "mask" }\n'
+    )
+    for i in range(4):
+        for split in ("train", "val"):
+            write_png(tmp_path / split / f"{i}.png", np.zeros((16, 16, 3), np.uint8))
+        write_png(tmp_path / "masks" / f"{i}.png", np.eye(16, dtype=np.uint8) * 255)
+    bad = tmp_path / "masks" / "2.png"
+    bad.write_bytes(b"no picture")
+    return DataConfig(name="folder", root=str(tmp_path), size=(16, 16))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("pass_", ["training", "evaluation"])
+def test_a_bad_file_is_one_line_wherever_it_is_read(one_bad_label, workers, pass_) -> None:
+    if pass_ == "training":
+        loader = training_batches(
+            train_dataset(one_bad_label), batch_size=2, seed=0, workers=workers
+        )
+    else:
+        loader = evaluation_batches(eval_dataset(one_bad_label), workers=workers)
+    with pytest.raises(PammError, match=r"masks.2\.png") as error:
+        list(islice(loader, 9))
+    assert "\n" not in str(error.value)
+    assert not multiprocessing.active_children()
+
+
+SCRIPT = """
+import sys, time
+from pamm.data import DataConfig, train_dataset, training_batches
+
+class Slow:
+    def __init__(self, dataset): self.dataset = dataset
+    def __len__(self): return len(self.dataset)
+    def __getitem__(self, key):
+        if sys.argv[2] == "busy" and key.epoch: time.sleep(1e6)
+        return self.dataset[key]
+
+config = DataConfig(name="folder", root=sys.argv[1], size=(16, 16))
+loader = training_batches(Slow(train_dataset(config)), batch_size=2, seed=0, workers=2)
+it = iter(loader)
+next(it)
+print("begun", flush=True)
+if sys.argv[2] == "wait": time.sleep(1e6)
+"""
+
+
+def script(config: DataConfig, mode: str) -> subprocess.Popen:
+    """The script in a process of its own; all its processes hold the same standard output."""
+    (Path(config.root) / "masks" / "2.png").unlink()
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, config.root, mode],
+        env={**os.environ, "PYTHONPATH": str(Path(pamm.__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize("mode", ["idle", "busy"])
+def test_a_script_ends_where_an_iterator_is_left_over(one_bad_label, mode) -> None:
+    with script(one_bad_label, mode) as process:
+        output, errors = process.communicate(timeout=120)
+    assert (process.returncode, output, errors) == (0, "begun\n", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs signals")
+def test_loading_processes_outlive_sigterm_but_not_their_owner(one_bad_label) -> None:
+    with script(one_bad_label, "wait") as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate(timeout=120)  # ends where no process holds the pipe
+    assert output == ""

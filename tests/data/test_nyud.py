@@ -205,7 +205,8 @@ def test_verify_looks_at_the_width_of_edge_lines(tmp_path):
         save(tmp_path / "edge" / f"{name}.png", edge)
     report = verify(NYUD, tmp_path)
     assert report.errors == 0
-    (found,) = [f for f in report.findings if f.check == "form of boundary"]
+    (found,) = [f for f in report.findings if f.check == "odd values of boundary"]
     assert (found.severity, found.count) == ("warning", 2)
-    assert found.examples == ("edge/0002.png", "edge/0004.png")
-    assert "takes both sides of such a line" in found.text()
+    why = "(lines wider than one pixel)"
+    assert found.examples == (f"edge/0002.png {why}", f"edge/0004.png {why}")
+    assert "takes both sides of a wide line" in found.text()

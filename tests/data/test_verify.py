@@ -1,6 +1,7 @@
 """Every defect that `verify` knows is planted in a sound data set, and found."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_a_sound_nyud(tmp_path, old):
 
 
 def test_a_sound_pascal(tmp_path):
-    fake_pascal(tmp_path, missing={"semseg": ["2008_000001"]})
+    fake_pascal(tmp_path, missing={"semseg": ["2008_000001"]}, seed=1)
     report = verify(PascalContext, tmp_path)
     assert found(report) == {
         "missing labels": ("warning", 1, "images have no label for semseg 2008_000001 (train)")
@@ -117,8 +118,77 @@ DEFECTS = {
         "segmentation/0002.png (the class number 41",
     ),
     "millimetres": (_depth(1000), "values of depth", "error", 5, "look like millimetres"),
-    "centimetres": (_depth(100), "values of depth", "error", 5, "look like centimetres"),
-    "scaled depth": (_depth(0.1), "values of depth", "error", 5, "look scaled to 0..1"),
+    "centimetres": (
+        _depth(100), "odd values of depth", "warning", 5, "are these centimetres?",
+    ),
+    "scaled depth": (_depth(0.1), "odd values of depth", "warning", 5, "scaled to 0..1?"),
+    "beyond max_depth": (_depth(120), "odd values of depth", "warning", 5, "none is scored"),
+    "holes only": (
+        _put("depth/0002.npy", np.zeros(SIZE)), "empty labels of depth", "warning", 1,
+        "depth/0002.npy",
+    ),
+    "infinite depth": (
+        _put("depth/0002.npy", np.full(SIZE, np.inf)), "empty labels of depth", "warning", 1,
+        "depth/0002.npy",
+    ),
+    "all masks empty": (
+        lambda r: [save(r / f"edge/{i:04d}.png", np.zeros(SIZE, np.uint8)) for i in (4, 5)],
+        "masks without yes", "error", 1, "no pixel of val is yes in 2 masks of boundary",
+    ),
+    "one mask empty": (
+        _put("edge/0002.png", np.zeros(SIZE, np.uint8)), "masks without yes", "warning", 1,
+        "edge/0002.png",
+    ),
+    "masks all yes": (
+        lambda r: [save(r / f"edge/{i:04d}.png", np.full(SIZE, 255, np.uint8)) for i in (4, 5)],
+        "masks without no", "error", 1, "no pixel of val is no in 2 masks",
+    ),
+    "one class": (
+        lambda r: [
+            save(r / f"segmentation/{i:04d}.png", np.full(SIZE, 3, np.uint8)) for i in range(1, 6)
+        ],
+        "classes of semseg", "error", 1, "of 40 classes only cabinet occurs",
+    ),
+    "classes that never occur": (
+        lambda r: [
+            save(r / f"segmentation/{i:04d}.png", np.indices(SIZE)[1].astype(np.uint8) % 39)
+            for i in range(1, 6)
+        ],
+        "classes of semseg", "warning", 1,
+        "2 classes of 40 never occur: other furniture, other prop",
+    ),
+    "a class of val only": (
+        lambda r: [
+            save(r / f"segmentation/{i:04d}.png",
+                 np.minimum(np.indices(SIZE)[1], 40 - (i < 4)).astype(np.uint8))
+            for i in range(1, 6)
+        ],
+        "unseen classes of semseg", "warning", 1, "1 class of val is never seen in train: other p",
+    ),
+    "classes in JPEG": (
+        lambda r: (r / "segmentation/0002.png").write_bytes(
+            b"\xff\xd8\xff" + (r / "segmentation/0002.png").read_bytes()
+        ),
+        "class numbers in JPEG", "error", 1, "segmentation/0002.png",
+    ),
+    "another ending": (
+        _put("images/0098.JPG", np.zeros((*SIZE, 3), np.uint8)), "files left over", "warning", 1,
+        "images/0098.JPG",
+    ),
+    "two images of a name": (
+        _put("images/0002.jpg", np.zeros((*SIZE, 3), np.uint8)), "files left over", "warning", 1,
+        "images/0002.jpg",
+    ),
+    "another name of labels": (
+        _put("depth/0002_depth.npy", np.ones(SIZE)), "labels without image", "warning", 1,
+        "depth/0002_depth.npy",
+    ),
+    "a header of much": (
+        lambda r: (r / "depth/0002.npy").write_bytes(
+            (r / "depth/0002.npy").read_bytes().replace(b"(45, 61)", b"(10000000, 99999)")
+        ),
+        "damaged files", "error", 1, "depth/0002.npy",
+    ),
     "short normals": (
         _put("normals/0002.png", RNG.integers(100, 150, (*SIZE, 3)).astype(np.uint8)),
         "values of normals", "error", 1, "instead of 1",
@@ -152,7 +222,8 @@ def test_planted_defects_are_found(tmp_path, name):
     assert json.loads(json.dumps(to_json(report)))["findings"]
     consequences = {"uncropped image": {"size of labels"}, "no list": {"extra images"},
                     "empty list": {"extra images"}, "id in both splits": {"extra images"},
-                    "id twice": {"extra images"}}.get(name, set())  # fmt: skip
+                    "id twice": {"extra images"}, "edges of 0 and 1": {"masks without yes"},
+                    "all masks empty": {"masks without yes"}}.get(name, set())  # fmt: skip
     assert set(seen) <= {check} | consequences
 
 
@@ -185,7 +256,9 @@ def test_a_label_map_of_another_image(tmp_path):
     fake_pascal(tmp_path)
     path = tmp_path / "pascal-context" / "trainval" / "2008_000001.mat"
     mat(path, LabelMap=np.ones((20, 20), np.uint16))
-    assert set(found(verify(PascalContext, tmp_path))) == {"size of labels"}
+    seen = found(verify(PascalContext, tmp_path))
+    assert seen["size of labels"][0] == "error"
+    assert set(seen) == {"size of labels", "masks without yes", "empty labels of normals"}
 
 
 def test_a_folder_with_both_splits_in_folders(tmp_path):
@@ -203,3 +276,105 @@ def test_a_folder_with_both_splits_in_folders(tmp_path):
     assert report.images == {"train": 1, "val": 1}
     (tmp_path / "val" / "a.png").unlink()
     assert set(found(verify(Folder, tmp_path))) == {"list of ids"}
+
+
+TASK = '[tasks.{task}]\nfiles = "labels/{{id}}.{ending}"\nencoding = {{ kind = "{kind}" }}\n'
+
+
+def folder(root: Path, labels: dict[str, np.ndarray], *, task: str, kind: str, more: str = ""):
+    """Images with labels {name: array}, the same in training and validation but for the names."""
+    ending = "npy" if any(array.dtype.kind == "f" for array in labels.values()) else "png"
+    text = 'images = "{split}/{id}.png"\n' + TASK.format(task=task, kind=kind, ending=ending)
+    (root / "pamm.toml").write_text(text + more)
+    for split in ("train", "val"):
+        for name, array in labels.items():
+            save(root / split / f"{split}-{name}.png", np.zeros((*array.shape[:2], 3), np.uint8))
+            save(root / "labels" / f"{split}-{name}.{ending}", array)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("depth", "words"),
+    [(0.4, "scaled to 0..1"), (150, "centimetres?; no depth below the task's max_depth, 80 m")],
+)
+def test_near_and_far_scenes_are_warned_of_and_usable(tmp_path, depth, words):
+    near = RNG.uniform(0.9 * depth, 1.1 * depth, (8, 9)).astype(np.float32)
+    report = verify(Folder, folder(tmp_path, {"a": near}, task="depth", kind="depth"))
+    assert report.errors == 0
+    assert words in report.text()
+    more = "max_depth = 300\n"
+    far = verify(Folder, folder(tmp_path, {"a": near}, task="depth", kind="depth", more=more))
+    assert "max_depth" not in far.text()
+
+
+def test_a_task_without_one_labelled_pixel_is_an_error(tmp_path):
+    holes = np.zeros((8, 9), np.float32)
+    report = verify(Folder, folder(tmp_path, {"a": holes}, task="depth", kind="depth"))
+    assert report.errors == 2
+    assert "not one pixel of train is labelled for depth, in 1 file\n" in report.text()
+
+
+def test_masks_read_as_classes_are_an_error_that_names_the_encoding(tmp_path):
+    mask = np.zeros((8, 9), np.uint8)
+    mask[2:5] = 255
+    root = folder(
+        tmp_path, {"a": mask}, task="semseg", kind="classes", more='class_names = ["no", "yes"]\n'
+    )
+    report = verify(Folder, root)
+    assert report.errors == 1
+    assert "of 2 classes only no occurs" in report.text()
+    assert 'kind = "mask"' in report.text()
+
+
+def test_endings_of_other_cases_are_left_over(tmp_path):
+    classes = np.arange(16, dtype=np.uint8).reshape(4, 4) % 2
+    root = folder(tmp_path, {"a": classes}, task="semseg", kind="classes", more="channels = 2\n")
+    for name in ("b.JPG", "c.jpeg", "notes.txt", ".d.jpg"):
+        (root / "train" / name).write_bytes(b"")
+    (root / "labels" / "train-a.PNG").write_bytes(b"")
+    (left,) = verify(Folder, root).findings
+    assert (left.check, left.severity, left.count) == ("files left over", "warning", 3)
+    assert left.examples == ("labels/train-a.PNG", "train/b.JPG", "train/c.jpeg")
+    assert ".JPG, .PNG, .jpeg" in left.advice
+
+
+@pytest.mark.parametrize("files", ["/data/{id}.png", "C:/data/{id}.png", "\\\\host\\a\\{id}.png"])
+@pytest.mark.parametrize("key", ["images", "files"])
+def test_absolute_patterns_are_refused(tmp_path, key, files):
+    text = 'images = "{split}/{id}.png"\n' + TASK.format(task="depth", kind="depth", ending="png")
+    old = "{split}/{id}.png" if key == "images" else "labels/{id}.png"
+    (tmp_path / "pamm.toml").write_text(text.replace(old, files.replace("\\", "\\\\")))
+    with pytest.raises(PammError, match="is absolute, want a path relative"):
+        verify(Folder, tmp_path)
+
+
+@pytest.mark.parametrize("field", ["mean_depth", "max_depth"])
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan"])
+def test_depths_that_cannot_be_are_refused(tmp_path, field, value):
+    depth = np.ones((4, 4), np.float32)
+    root = folder(tmp_path, {"a": depth}, task="depth", kind="depth", more=f"{field} = {value}\n")
+    with pytest.raises(PammError, match=f"{field} is .*, must be metres above 0"):
+        verify(Folder, root)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+@pytest.mark.parametrize("name", ["train/train-a.png", "labels/train-a.npy", "pamm.toml"])
+def test_pipes_are_not_waited_for(tmp_path, name):
+    root = folder(tmp_path, {"a": np.ones((4, 4), np.float32)}, task="depth", kind="depth")
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    if name == "pamm.toml":
+        with pytest.raises(PammError, match="is a pipe"):
+            verify(Folder, root)
+    else:
+        assert "is a pipe" in verify(Folder, root).text()
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 kinds of errors"), (1, "1 kind of error"), (2, "2 kinds of errors")]
+)
+def test_what_is_counted_agrees_with_its_number(tmp_path, count, words):
+    fake_nyud(tmp_path)
+    for split in ("train", "val")[:count]:
+        (tmp_path / "gt_sets" / f"{split}.txt").write_text("")
+    assert f"{words}, " in verify(NYUD, tmp_path).text()

@@ -56,13 +56,20 @@ def run(arguments: Sequence[str]) -> None:
     except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
         # Of several processes that make the same mistake, the first one says so.
         processes = sys.modules.get("pamm.distributed")
-        if processes is None or processes.is_first():
+        alone = getattr(error, "of_one_process", False)
+        if processes is None or processes.is_first() or alone:
             end(str(error))
         sys.exit(2)
     except RuntimeError as error:
         processes = sys.modules.get("pamm.distributed")
-        if processes and processes.is_left_alone(error):
-            sys.exit(0)  # another code would have Fabric kill the one that has its own
+        if processes and processes.another_has_failed(error):
+            # With another code than 0, Fabric would kill the first one, which has its own.
+            sys.exit(2 if processes.is_first() else 0)
+        if str(error).startswith("DataLoader worker"):  # as PyTorch says it
+            end(
+                "a loading process was killed, mostly since memory ran out (also the shared one of "
+                "a container): lower --data.workers (0 = none), or give it more"
+            )
         if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
             end(
                 "not enough GPU memory: in training use --train.gradient-checkpointing, raise "

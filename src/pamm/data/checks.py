@@ -1,11 +1,14 @@
 """What can be wrong with the files of one image, found by reading them all."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pamm.data.encodings import Array, Encoding
+from pamm.data.encodings import Classes, Encoding
+from pamm.data.evidence import Evidence, evidence
 from pamm.data.file_dataset import FileDataset, Layout, fit
+from pamm.data.label_files import is_jpeg
 from pamm.errors import PammError
 from pamm.images import read_image
 from pamm.tasks import Task
@@ -35,6 +38,10 @@ class Seen:
     """Height and width, if the image could be read."""
     labelled: set[str] = field(default_factory=set)
     """Tasks that it has a label file for."""
+    used: set[Path] = field(default_factory=set)
+    """Its files."""
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    """Of its labels that could be read, by task."""
     troubles: list[tuple[Check, str]] = field(default_factory=list)
 
 
@@ -56,6 +63,20 @@ OTHER_SIZE = Check(
     "labels have another size than their image",
     "take images and labels from the same copy of the data set: some are of uncropped images",
 )
+
+
+LOSSY = Check(
+    "error",
+    "class numbers in JPEG",
+    "files of class numbers are JPEG, which changes numbers",
+    "make the label maps again as PNG from where they come from: what JPEG lost does not come back",
+)
+
+
+def remarks_on(task: str, encoding: Encoding) -> Check:
+    """The check of what is odd in a task's label files, but may be meant."""
+    what = f"files of {task} have odd values"
+    return Check("warning", f"odd values of {task}", what, encoding.about_remarks)
 
 
 def values_of(task: str) -> Check:
@@ -93,47 +114,62 @@ def look_at(
     if path is None:
         seen.troubles.append((MISSING_IMAGE, f"{name} ({split})"))
         return seen
+    seen.used.add(path)
     try:
         height, width = read_image(path).shape[:2]
         seen.size = height, width
-    except PammError as error:
-        seen.troubles.append((DAMAGED, str(error)))
+    except _TROUBLE as error:
+        seen.troubles.append((DAMAGED, _told(error, path)))
     if seen.size and (remark := dataset.remark(seen.size)):
         what = f"images are {seen.size[0]}x{seen.size[1]}"
-        case = path.relative_to(folder).as_posix()
+        case = _case(path, folder)
         seen.troubles.append((Check("warning", "size of images", what, remark), case))
     for task_name, task in tasks.items():
         if found := layout.label(folder, task_name, name):
             seen.labelled.add(task_name)
-            seen.troubles += _label_troubles(*found, task=task, size=seen.size, folder=folder)
+            seen.used.add(found[0])
+            _look_at_label(seen, *found, task=task, folder=folder)
     return seen
 
 
-def _label_troubles(
-    path: Path, encoding: Encoding, *, task: Task, size: Size | None, folder: Path
-) -> list[tuple[Check, str]]:
+_TROUBLE = (PammError, OSError, MemoryError)
+
+
+def _look_at_label(seen: Seen, path: Path, encoding: Encoding, *, task: Task, folder: Path) -> None:
+    file = _case(path, folder)
     try:
+        if isinstance(encoding, Classes) and is_jpeg(path):
+            seen.troubles.append((LOSSY, file))
+            return
         values = encoding.read(path)
-    except PammError as error:
-        return [(DAMAGED, str(error))]
-    file = path.relative_to(folder).as_posix()
-    check = values_of(task.name)
-    troubles = [(check, f"{file} ({reason})") for reason in _reasons(values, encoding, task)]
-    for what, advice in encoding.remarks(values):
-        troubles.append((Check("warning", f"form of {task.name}", what, advice), file))
-    if size is not None:
-        try:
-            fit(values, size, encoding, path)
-        except PammError:
-            case = f"{file} ({values.shape[0]}x{values.shape[1]}, image {size[0]}x{size[1]})"
-            troubles.append((OTHER_SIZE, case))
-    return troubles
-
-
-def _reasons(values: Array, encoding: Encoding, task: Task) -> list[str]:
+    except _TROUBLE as error:
+        seen.troubles.append((DAMAGED, _told(error, path)))
+        return
     reasons = encoding.complaints(values)
     try:
-        encoding.target(values, task)
+        target = encoding.target(values, task)
+        seen.evidence[task.name] = evidence(file, seen.split, values, target, task)
     except PammError as error:
         reasons.append(str(error))
-    return reasons
+    if reasons:
+        seen.troubles.append((values_of(task.name), f"{file} ({'; '.join(reasons)})"))
+    elif remarks := encoding.remarks(values, task):
+        seen.troubles.append((remarks_on(task.name, encoding), f"{file} ({'; '.join(remarks)})"))
+    if seen.size is not None:
+        try:
+            fit(values, seen.size, encoding, path)
+        except PammError:
+            of_image = f"image {seen.size[0]}x{seen.size[1]}"
+            case = f"{file} ({values.shape[0]}x{values.shape[1]}, {of_image})"
+            seen.troubles.append((OTHER_SIZE, case))
+
+
+def _case(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _told(error: BaseException, path: Path) -> str:
+    if isinstance(error, PammError):
+        return str(error)
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return f"{str(path)!r}: {reason}"

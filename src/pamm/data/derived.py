@@ -18,7 +18,7 @@ from PIL import Image
 
 from pamm.data.scene_cache import default_root
 from pamm.errors import PammError
-from pamm.files import replacing
+from pamm.files import check_regular, replacing
 from pamm.images import read_pixels
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ def derived_map(kind: str, source: Path, make: Callable[[bytes], Map]) -> Map:
     Raises:
         PammError: the file is missing or damaged; it is named.
     """
+    check_regular(source)
     try:
         content = source.read_bytes()
     except OSError as error:

@@ -25,6 +25,8 @@ class Encoding(ABC):
     """Its name in a `pamm.toml`."""
     serves: ClassVar[tuple[type[Task], ...]]
     """The kinds of tasks whose labels it can hold."""
+    about_remarks: ClassVar[str] = "nothing, if that is meant"
+    """What to do about what `remarks` says."""
     in_pictures: ClassVar[Mapping[str, Any]] = {}
     """Fields with which it stores what the tasks hold in a picture."""
 
@@ -56,11 +58,8 @@ class Encoding(ABC):
         """What looks wrong with what `read` gave, a phrase each; empty if all is well."""
         return []
 
-    def remarks(self, values: Array) -> list[tuple[str, str]]:
-        """What is worth knowing of what `read` gave, though it can be used: (what, advice) each.
-
-        `what` is a phrase that follows the number of files.
-        """
+    def remarks(self, values: Array, task: Task) -> list[str]:
+        """What is odd in what `read` gave, but may be meant; a phrase each."""
         return []
 
     @abstractmethod

@@ -114,6 +114,10 @@ class DepthMap(Encoding):
 
     kind: ClassVar[str] = "depth"
     serves: ClassVar[tuple[type[Task], ...]] = (Depth,)
+    about_remarks: ClassVar[str] = (
+        "nothing, if that is how the scenes are; else say in what unit they are stored, or set the "
+        "task's fields in pamm.toml"
+    )
     in_pictures: ClassVar[Mapping[str, Any]] = {"per_metre": 1000.0}  # millimetres, up to 65 m
 
     per_metre: float = 1.0
@@ -132,16 +136,24 @@ class DepthMap(Encoding):
 
     def complaints(self, values: Array) -> list[str]:
         known = values[np.isfinite(values) & (values > 0)]
-        if not known.size:
-            return ["no depth above 0"] if values.size else []
-        middle = float(np.median(known))
+        middle = float(np.median(known)) if known.size else 0.0
         if middle > 10 * FARTHEST:
             return [f"a median depth of {middle:.0f} m: these look like millimetres"]
-        if middle > FARTHEST:
-            return [f"a median depth of {middle:.0f} m: these look like centimetres"]
-        if known.max() <= 1:
-            return [f"no depth above {known.max():.2f} m: these look scaled to 0..1"]
         return []
+
+    def remarks(self, values: Array, task: Task) -> list[str]:
+        known = values[np.isfinite(values) & (values > 0)]
+        if not known.size:
+            return []
+        remarks, middle = [], float(np.median(known))
+        if FARTHEST < middle <= 10 * FARTHEST:
+            remarks.append(f"a median depth of {middle:.0f} m: are these centimetres?")
+        if known.max() <= 1:
+            remarks.append(f"no depth above {known.max():.2f} m: are these scaled to 0..1?")
+        farthest = getattr(task, "max_depth", np.inf)
+        if known.min() >= farthest:
+            remarks.append(f"no depth below the task's max_depth, {farthest:g} m: none is scored")
+        return remarks
 
     def target(self, values: Array, task: Task) -> Tensor:
         valid = np.isfinite(values) & (values > 0)

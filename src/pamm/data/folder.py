@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 from pamm.data.encodings import ENCODINGS, Encoding, check
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError, unknown
+from pamm.files import check_regular
 from pamm.strict_json import from_json
 from pamm.tasks import TASK_TYPES, Task
 
@@ -59,6 +60,7 @@ def read_description(path: Path) -> Layout:
     Raises:
         PammError: it cannot be read, or holds anything that does not fit exactly.
     """
+    check_regular(path)
     try:
         values = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from pamm.errors import PammError
+from pamm.files import check_regular
 
 
 def read_ids(path: Path, split: str) -> list[str]:
@@ -12,6 +13,7 @@ def read_ids(path: Path, split: str) -> list[str]:
     Raises:
         PammError: it is missing, unreadable or empty.
     """
+    check_regular(path)
     try:
         names = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
     except FileNotFoundError:

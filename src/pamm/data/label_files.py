@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pamm.arrays import read_npy
 from pamm.errors import PammError
+from pamm.files import check_regular
 from pamm.images import read_image, read_pixels
 
 Array = NDArray[Any]
@@ -22,15 +24,7 @@ def read_array(path: Path) -> Array:
     """
     if path.suffix.lower() != ".npy":
         return read_pixels(path)
-    try:
-        values: Array = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise PammError(f"no file {str(path)!r}") from None
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PammError(f"{str(path)!r} is a damaged or unusual .npy file: {reason}") from None
-    if not isinstance(values, np.ndarray):
-        raise PammError(f"{str(path)!r} holds several arrays, want one in a .npy file")
+    values: Array = read_npy(path)
     if values.ndim == 3 and values.shape[2] == 1:
         return values[..., 0]
     return values[0] if values.ndim == 3 and values.shape[0] == 1 < values.shape[2] != 3 else values
@@ -74,6 +68,7 @@ def is_jpeg(path: Path) -> bool:
     Raises:
         PammError: the file is missing or may not be read.
     """
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return file.read(len(_JPEG)) == _JPEG

@@ -9,24 +9,29 @@ loading processes, sees what the unbroken run would have seen; and the same B on
 training processes sees the same images in the same steps.
 """
 
+import atexit
 import os
 import signal
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from typing import Any
+from weakref import WeakSet
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
 from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
 from pamm.data.pascal_context import PascalContext
-from pamm.data.sample import collate
+from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
 from pamm.errors import PammError, unknown
+from pamm.processes import end_with_owner
 from pamm.ranges import Count, Factor, Share, Side, Workers, check_fields
 from pamm.tasks import Task
 
@@ -254,7 +259,7 @@ def training_batches(
     sampler = StreamSampler(
         len(dataset), batch_size, seed=seed, start=start, rank=rank, world=world
     )
-    return _loader(dataset, sampler, workers)
+    return Loader(dataset, sampler, workers)
 
 
 def evaluation_batches(
@@ -279,25 +284,74 @@ def evaluation_batches(
     sampler = ShardSampler(
         len(dataset), batch_size if dataset.same_size else 1, rank=rank, world=world
     )
-    return _loader(dataset, sampler, workers)
+    return Loader(dataset, sampler, workers)
 
 
-def _loader(
-    dataset: MultiTaskDataset, sampler: StreamSampler | ShardSampler, workers: int
-) -> DataLoader:
-    return DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=workers,
-        worker_init_fn=_outlive_the_signal,
-        generator=torch.Generator(),  # its own: loading must not advance the global one
-    )
+class Loader(DataLoader):
+    """A `DataLoader` whose processes pass on mistakes of the user as they are, and never stay.
+
+    PyTorch would send an exception as the text of its traceback. So what the user can mend comes as
+    a value instead of the batch, and is raised here, when its turn comes.
+    """
+
+    def __init__(
+        self, dataset: MultiTaskDataset, sampler: StreamSampler | ShardSampler, workers: int
+    ) -> None:
+        super().__init__(
+            _Attempts(dataset),
+            batch_sampler=sampler,
+            collate_fn=_collate_attempt,
+            num_workers=workers,
+            worker_init_fn=_serve_the_owner,
+            generator=torch.Generator(),  # its own: loading must not advance the global one
+        )
+
+    def __iter__(self) -> Any:
+        # no name for the iterator: it must go, with its processes, as soon as something is raised
+        for batch in self._begin():
+            if isinstance(batch, Exception):
+                batch.of_one_process = True  # type: ignore[attr-defined]  # others load other files
+                raise batch
+            yield batch
+
+    def _begin(self) -> Iterator[Batch | Exception]:
+        iterator = super().__iter__()
+        _workers.update(getattr(iterator, "_workers", ()))
+        return iterator
 
 
-def _outlive_the_signal(_worker: int) -> None:
-    """Leave SIGTERM to the process that trains: it may still want the batch of its last step."""
+class _Attempts(Dataset[Any]):
+    """The samples of a data set by whole batches: a list of them, or what was wrong with one."""
+
+    def __init__(self, dataset: MultiTaskDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, keys: Sequence[Any]) -> list[Sample] | Exception:
+        try:
+            return [self.dataset[key] for key in keys]
+        except (PammError, OSError, MemoryError) as error:
+            return error
+
+
+def _collate_attempt(samples: list[Sample] | Exception) -> Batch | Exception:
+    return samples if isinstance(samples, Exception) else collate(samples)
+
+
+_workers: WeakSet[BaseProcess] = WeakSet()
+"""The loading processes of this process."""
+
+
+def _serve_the_owner(_worker: int) -> None:
+    """What a loading process does first.
+
+    It leaves SIGTERM, which may be sent to all processes, to the one that trains: that one may
+    still want the batch of its last step.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_owner()
     _shorten_temporary_folder()
 
 
@@ -312,6 +366,20 @@ def _shorten_temporary_folder() -> None:
             folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)
         )
         tempfile.tempdir = next(short, tempfile.tempdir)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Before `multiprocessing`, imported earlier, sends them SIGTERM and waits for their end."""
+    alive = [worker for worker in _workers if worker.is_alive()]
+    if alive and hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would raise an error
+    for worker in alive:
+        worker.kill()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_workers.clear)  # they are those of the parent
 
 
 def _check_rank(rank: int, world: int) -> None:

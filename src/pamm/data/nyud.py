@@ -49,17 +49,18 @@ _normals = NormalMap(axes=NORMAL_AXES)
 class Edges(Mask):
     """Boundary, as training takes it: the lines of an edge image."""
 
-    def remarks(self, values: Array) -> list[tuple[str, str]]:
+    about_remarks: ClassVar[str] = (
+        "the published score takes both sides of a wide line for boundaries: get edge images with "
+        "lines of one pixel to compare with it"
+    )
+
+    def remarks(self, values: Array, task: Task) -> list[str]:
         lines = values > self.yes / 2
         length = int(np.count_nonzero(thin(lines)))
         # Staircases are two pixels wide in places, but have one outline.
         wide = np.count_nonzero(lines) > 1.5 * length
         if wide and np.count_nonzero(outlines(lines)) > 1.3 * length:
-            advice = (
-                "the published score takes both sides of such a line for boundaries: get edge "
-                "images with lines of one pixel to compare with it"
-            )
-            return [("edge images have lines wider than one pixel", advice)]
+            return ["lines wider than one pixel"]
         return []
 
 

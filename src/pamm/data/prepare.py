@@ -6,6 +6,7 @@ from pathlib import Path
 from pamm.data.archives import unpack
 from pamm.data.file_dataset import FileDataset
 from pamm.errors import PammError
+from pamm.files import check_regular
 
 DEPTH = 4  # folders within folders that a data set is looked for in
 ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".zip", ".gz", ".bz2", ".xz", ".zst")
@@ -41,6 +42,7 @@ def prepare(
         return find_inside(dataset, path)
     if not path.exists():
         raise PammError(f"no archive or folder {str(path)!r}")
+    check_regular(path)
     folder = path.with_name(_bare(path.name)) if out is None else Path(out).expanduser()
     if folder.exists() and not folder.is_dir():
         raise PammError(f"{str(folder)!r} is a file; give a folder to unpack to as --out")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
+from pamm.arrays import parse_npy
 from pamm.data.rooms import LABELS, VERSION, render_room
 from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
@@ -78,7 +79,10 @@ class SceneCache:
         except Exception as error:  # a damaged zip raises almost anything
             log.warning("scene %s: %s; rendering it anew", self.path(index), _reason(error))
         scene = self.render(index)
-        self.write(index, scene)
+        try:
+            self.write(index, scene)
+        except PammError as error:  # a full disk need not end a training
+            log.warning("%s; the scene is rendered each time", error)
         return {name: scene[name] for name in names}
 
     def render(self, index: int) -> dict[str, np.ndarray]:
@@ -192,10 +196,7 @@ def read_scene(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(f"{name}.npy") for name in names}
-    return {
-        name: np.lib.format.read_array(io.BytesIO(member), allow_pickle=False)
-        for name, member in members.items()
-    }
+    return {name: parse_npy(io.BytesIO(member), len(member)) for name, member in members.items()}
 
 
 def _cpus() -> int:

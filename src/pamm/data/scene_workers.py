@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pamm.errors
 from pamm.errors import PammError
+from pamm.processes import end_with_parent
 
 if TYPE_CHECKING:
     from pamm.data.scene_cache import SceneCache
@@ -66,7 +67,7 @@ class _Worker:
     def __init__(self, cache: "SceneCache") -> None:
         folders = [str(Path(pamm.errors.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(folder for folder in folders if folder)
-        arguments = (cache.seed, cache.height, cache.width, cache.root)
+        arguments = (os.getpid(), cache.seed, cache.height, cache.width, cache.root)
         self.process = subprocess.Popen(
             [sys.executable, "-c", _CHILD, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -111,7 +112,8 @@ def serve() -> None:
     """A child's whole life: render each scene number read from standard input, and say so."""
     from pamm.data.scene_cache import SceneCache
 
-    seed, height, width, root = sys.argv[1:]
+    parent, seed, height, width, root = sys.argv[1:]
+    end_with_parent(int(parent))
     cache = SceneCache(int(seed), int(height), int(width), root=root)
     try:
         for line in sys.stdin:

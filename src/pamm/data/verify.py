@@ -14,15 +14,14 @@ from pathlib import Path
 from pamm.data.checks import Check, Seen, look_at
 from pamm.data.dataset import select_tasks
 from pamm.data.file_dataset import FileDataset, Layout
+from pamm.data.label_checks import Cases, check_labels
+from pamm.data.left_over import left_over
 from pamm.errors import PammError
 from pamm.progress import progress
-from pamm.tasks import Task
+from pamm.text import counted
 
 EXAMPLES = 3  # files named per finding
 SIZES = 5  # sizes named in the text
-
-Cases = dict[Check, list[str]]
-"""What was found: the files or ids of each kind of trouble; none where it is about all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Finding:
     def text(self) -> str:
         """The finding in two lines."""
         more = ", ..." if self.count > len(self.examples) > 0 else ""
-        cases = f"{self.count} {self.what}: {', '.join(self.examples)}{more}"
+        cases = f"{self.what} ({self.count}): {', '.join(self.examples)}{more}"
         return f"{self.severity}: {cases if self.examples else self.what}\n    {self.advice}"
 
 
@@ -76,14 +75,16 @@ class Report:
         lines = [f"{self.name} in {self.folder}"]
         for split, count in self.images.items():
             wanted = self.published.get(split)
-            lines += [f"{split}: {count} images" + (f", published {wanted}" if wanted else "")]
+            published = f", published {wanted}" if wanted else ""
+            lines += [f"{split}: {counted(count, 'image')}{published}"]
         sizes = [f"{size} ({count})" for size, count in self.sizes.items()]
         more = [f"{len(sizes) - SIZES} more"] if len(sizes) > SIZES else []
         lines += [f"sizes: {', '.join(sizes[:SIZES] + more) or 'none'}"]
         lines += [f"labels: {', '.join(f'{task} {n}' for task, n in self.labels.items())}"]
         lines += [finding.text() for finding in self.findings]
         warnings = len(self.findings) - self.errors
-        return "\n".join([*lines, f"{self.errors} kinds of errors, {warnings} of warnings"])
+        kinds = counted(self.errors, "kind of error", "kinds of errors")
+        return "\n".join([*lines, f"{kinds}, {warnings} of warnings"])
 
 
 def verify(
@@ -120,7 +121,8 @@ def verify(
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(look, jobs)
         seen = list(progress(results, total=len(jobs), label="reading files"))
-    _check_labels(chosen, seen, cases)
+    check_labels(chosen, seen, cases)
+    _check_left_over(layouts, folder, names, chosen, seen, cases)
     for check, case in (trouble for one in seen for trouble in one.troubles):
         cases[check].append(case)
     sizes = Counter(f"{one.size[0]}x{one.size[1]}" for one in seen if one.size)
@@ -144,7 +146,7 @@ def _ids(layout: Layout, folder: Path, split: str, cases: Cases) -> list[str]:
         return []
     published = layout.counts.get(split, len(ids))
     if len(ids) != published:
-        what = f"{split} has {len(ids)} images, published scores are on {published}"
+        what = f"{split} has {counted(len(ids), 'image')}, published scores are on {published}"
         advice = "get the complete list to compare with published scores; training works without"
         cases[Check("warning", "number of images", what, advice)] = []
     return ids
@@ -185,21 +187,30 @@ def _check_extra(
         cases[check] = list(dict.fromkeys(extra))
 
 
-def _check_labels(tasks: dict[str, Task], seen: list[Seen], cases: Cases) -> None:
-    """Images without a label for a task; it is an error if a split has none at all."""
-    for task in tasks:
-        lacking = [one for one in seen if one.size and task not in one.labelled]
-        for split in dict.fromkeys(one.split for one in lacking):
-            if not any(task in one.labelled for one in seen if one.split == split):
-                what = f"not one image of {split} has a label for {task}"
-                advice = "put the files in place, or leave the task out: --tasks with the others"
-                cases[Check("error", "missing labels", what, advice)] = []
-                lacking = [one for one in lacking if one.split != split]
-        if lacking:
-            advice = "nothing, if that is meant: they do not count for the task"
-            what = f"images have no label for {task}"
-            examples = [f"{one.name} ({one.split})" for one in lacking]
-            cases[Check("warning", "missing labels", what, advice)] = examples
+def _check_left_over(
+    layouts: dict[str, Layout],
+    folder: Path,
+    names: dict[str, list[str]],
+    tasks: Iterable[str],
+    seen: list[Seen],
+    cases: Cases,
+) -> None:
+    """Files beside those that are used: with another ending, for example."""
+    used = {path for one in seen for path in one.used}
+    strange, lonely = left_over(layouts, folder, tasks=list(tasks), listed=names, used=used)
+    if strange:
+        endings = ", ".join(sorted({Path(case).suffix for case in strange}))
+        advice = (
+            f"name them like the others, or add patterns that fit them (their endings: {endings})"
+        )
+        what = "files beside the images or labels are not used"
+        cases[Check("warning", "files left over", what, f"{advice}; nothing, if that is meant")] = (
+            strange
+        )
+    if lonely:
+        what = "label files belong to no image"
+        advice = "nothing, if that is meant; else look at how the images are named"
+        cases[Check("warning", "labels without image", what, advice)] = lonely
 
 
 def _findings(cases: Cases) -> tuple[Finding, ...]:

@@ -1,5 +1,6 @@
 """Depth: planar z, the distance along the camera's axis, in metres."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -37,11 +38,15 @@ class Depth(Task):
     mean_depth: Metres = 2.5
     """Metres, of the training data: where the head starts. The default suits a room."""
     max_depth: Metres = 80.0
-    """Farther targets take no part in the score."""
+    """Metres: targets as far as this or farther take no part in the score."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_channels(1)
+        for name in ("mean_depth", "max_depth"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ValueError(f"task {self.name!r}: {name} is {value}, must be metres above 0")
 
     @property
     def pad_value(self) -> float:
