@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pamm.errors import PammError
-from pamm.files import replacing
+from pamm.files import check_regular, replacing
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jfif"),
@@ -149,8 +149,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
             raise PammError(f"{name} is a folder; give an image file")
-        if not stat.S_ISREG(about.st_mode):
-            raise PammError(f"{name} is a device or a pipe; give an image file")
+        check_regular(path)
         if about.st_size == 0:
             raise PammError(f"{name} is empty (0 bytes); give an image file")
         with _without_remarks, Image.open(path, formats=_formats(path.suffix)) as image:

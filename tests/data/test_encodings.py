@@ -294,9 +294,9 @@ def test_normals_with_their_axes_in_any_order(tmp_path, axes, order, signs):
         (Mask(yes=1), np.array([[0.0, 1.0]]), None),
         (DepthMap(), np.full((3, 3), 2.5), None),
         (DepthMap(), np.full((3, 3), 2500.0), "2500 m: these look like millimetres"),
-        (DepthMap(), np.full((3, 3), 250.0), "250 m: these look like centimetres"),
-        (DepthMap(), np.full((3, 3), 0.25), "0.25 m: these look scaled to 0..1"),
-        (DepthMap(), np.zeros((3, 3)), "no depth above 0"),
+        (DepthMap(), np.full((3, 3), 250.0), None),  # may be meant: see `remarks`
+        (DepthMap(), np.full((3, 3), 0.25), None),
+        (DepthMap(), np.zeros((3, 3)), None),
         (NormalMap(), np.full((3, 3, 3), 3**-0.5), None),
         (NormalMap(), np.zeros((3, 3, 3)), None),
         (NormalMap(), np.full((3, 3, 3), 0.5), "vectors of length 0.87"),

@@ -109,7 +109,7 @@ def test_splits_in_folders(tmp_path):
         ('["pictures/{id}.png", "pictures/{id}.jpg"]', '"{id}\\n"', "want a path with {id} in it"),
         ('type = "semseg"', "type = []", "unknown type of task '[]'"),
         ('kind = "classes"', "kind = {}", "unknown kind '{}'"),
-        ("per_metre = 256", "per_metre = inf", "per_metre is inf, must be positive"),
+        ("per_metre = 256", "per_metre = inf", "per_metre: got inf, want finite float"),
         ('files = "ground/{id}.png"\n', "", "tasks.ground.files: missing"),
         ('type = "semseg"', "", "unknown type of task 'ground'"),
         ('type = "semseg"', 'type = "semsg"', "did you mean 'semseg'"),

@@ -79,7 +79,7 @@ def _check_pixels(
 
 
 def _check_classes(task: str, shown: Sequence[Evidence], kind: Task, cases: Cases) -> None:
-    """Classes that never occur; it is an error if there is one only."""
+    """Classes that never occur; or all but one, which is how masks look that are no classes."""
     all_counts = classes_of(shown, kind)
     never = [c for c in range(kind.channels) if not all_counts[c]]
     there = kind.channels - len(never)
@@ -87,13 +87,14 @@ def _check_classes(task: str, shown: Sequence[Evidence], kind: Task, cases: Case
         (only,) = set(range(kind.channels)) - set(never)
         what = f"{task}: of {kind.channels} classes only {class_list([only], kind)} occurs"
         numbers = frozenset().union(*(one.numbers for one in shown))
-        advice = OTHER_ENCODING
+        advice, severity = OTHER_ENCODING, "warning"
         if numbers <= {0, 255} and 255 in numbers:
+            severity = "error"
             advice = (
                 "they hold 0 and 255, which is how masks are stored, and 255 is not labelled here: "
                 'describe them by the encoding { kind = "mask" }, of a task such as saliency'
             )
-        cases[Check("error", f"classes of {task}", what, advice)] = []
+        cases[Check(severity, f"classes of {task}", what, advice)] = []
         return
     if never:
         verb = "occurs" if len(never) == 1 else "occur"
