@@ -1,6 +1,7 @@
 """What can be wrong with the labels of a data set as a whole."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from pamm.data.checks import Check, Seen
 from pamm.data.evidence import (
@@ -87,13 +88,13 @@ def _check_classes(task: str, shown: Sequence[Evidence], kind: Task, cases: Case
         (only,) = set(range(kind.channels)) - set(never)
         what = f"{task}: of {kind.channels} classes only {class_list([only], kind)} occurs"
         numbers = frozenset().union(*(one.numbers for one in shown))
-        advice, severity = OTHER_ENCODING, "warning"
-        if numbers <= {0, 255} and 255 in numbers:
-            severity = "error"
+        advice, are_masks = OTHER_ENCODING, numbers <= {0, 255} and 255 in numbers
+        if are_masks:
             advice = (
                 "they hold 0 and 255, which is how masks are stored, and 255 is not labelled here: "
                 'describe them by the encoding { kind = "mask" }, of a task such as saliency'
             )
+        severity: Literal["error", "warning"] = "error" if are_masks else "warning"
         cases[Check(severity, f"classes of {task}", what, advice)] = []
         return
     if never:
