@@ -392,5 +392,5 @@ def test_a_task_that_the_model_has_not_is_refused(run, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["tasks"]["/up"] = next(iter(config["tasks"].values()))
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(PammError, match="^[^\n]*unknown task '/up'[^\n]*$"):
+    with pytest.raises(PammError, match="^[^\n]*contradicts itself[^\n]*'/up'[^\n]*$"):
         load(folder)

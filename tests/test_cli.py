@@ -334,7 +334,7 @@ def test_data_of_ones_own_from_a_preset(folder, tmp_path, capsys):
     config = json.loads((run / "config.json").read_text())
     assert config["model"]["tasks"] == {"depth": 1, "boundary": 1}
     main(["evaluate", str(run)])
-    assert "1 images of folder val" in capsys.readouterr().out
+    assert "1 image of folder val" in capsys.readouterr().out
 
 
 def test_verify_from_the_command_line(folder, tmp_path, capsys):

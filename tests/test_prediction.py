@@ -165,6 +165,8 @@ def test_prediction_sees_what_evaluation_sees(tmp_path: Path, size: tuple[int, i
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
         Image.fromarray(photo(*size)).save(tmp_path / split / "a.png")
+    np.save(tmp_path / "train" / "a.npy", np.ones(size))
+    Image.fromarray(np.ones(size, np.uint8)).save(tmp_path / "train" / "a.gif")
     data = DataConfig(name="folder", root=str(tmp_path), size=(32, 40), workers=0)
     model = small_pamm().eval()
     model.crop_size, model.image_size = data.size, train_dataset(data).largest()

@@ -72,7 +72,7 @@ def test_every_number_field_has_a_range_and_is_held_to_it(value):
 def test_json_is_held_to_the_ranges_and_the_place_is_named(section, field, value):
     values = to_json(TINY)
     values[section][field] = value
-    with pytest.raises(PammError, match=f"^Experiment.{section}: {field}[^\n]*: got [^\n]*$"):
+    with pytest.raises(PammError, match=rf"^Experiment.{section}(: |\.){field}[^\n]*: got [^\n]*$"):
         from_json(Experiment, values)
 
 

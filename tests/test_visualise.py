@@ -166,6 +166,8 @@ def test_any_name_is_drawn_without_boxes(name: str) -> None:
     assert all(_has(font, character) for character in text)
     if all(_has(font, character) for character in name):
         assert text == name
+    if not name.isprintable():
+        return  # names of classes are
     task = Semseg(channels=1, class_names=(name,))
     contact_sheet([(image(8, 8), {"semseg": np.zeros((8, 8), np.uint8)})], {"semseg": task})
 

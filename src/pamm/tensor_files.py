@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
 from pamm.errors import PammError
@@ -25,6 +25,9 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """
     tensors = {key: tensor.detach().contiguous() for key, tensor in weights.items()}
     with replacing(path) as temporary:
+        if not _is_text(temporary):
+            temporary.write_bytes(save(tensors))
+            return
         try:
             save_file(tensors, temporary)
         except SafetensorError as error:  # which has the number of the system's error in its text
@@ -73,15 +76,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         PammError: it is missing, unreadable or damaged.
     """
     try:
-        with path.open("rb"):  # safetensors calls every file missing that it cannot open
-            pass
-        return load_file(path)
+        with path.open("rb") as file:  # safetensors calls every file missing that it cannot open
+            return load_file(path) if _is_text(path) else load(file.read())
     except FileNotFoundError:
         raise PammError(f"{str(path.parent)!r} has no {path.name}") from None
     except OSError as error:
         raise PammError(f"{str(path)!r} cannot be read: {reason(error)}") from None
     except Exception as error:  # safetensors has an exception of its own for every damage
         raise PammError(f"{str(path)!r} is not a whole safetensors file: {error}") from None
+
+
+def _is_text(path: Path) -> bool:
+    """Whether safetensors takes a path: not one of bytes that are no UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
 
 
 def check_tensors(given: Mapping[str, Any], wanted: Mapping[str, Tensor], path: Path) -> None:

@@ -29,7 +29,9 @@ def pair(**options: object) -> tuple[nn.Linear, Linear]:
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(24,), (7, 24), (2, 5, 24), (2, 3, 5, 24), (0, 24)])
+@pytest.mark.parametrize(
+    "shape", [(24,), (7, 24), (2, 5, 24), (2, 3, 5, 24), (2, 1, 3, 2, 2, 24), (0, 24)]
+)
 def test_equals_the_plain_layer(shape, bias):
     theirs, ours = pair(bias=bias)
     results = []

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pamm.errors import PammError
-from pamm.model.scan_order import ORDERS, cached_orders, make_orders
+from pamm.model.scan_order import ORDERS, make_orders
 
 KNOWN = {  # kind: (0 degrees, 90 degrees) at 4x4
     "hilbert": (
@@ -113,14 +113,6 @@ def test_a_crop_keeps_the_order_of_the_covering_square(kind):
     for full, cropped in zip(square, make_orders(kind, h, w), strict=True):
         inside = [int(p) for p in full if p // side < h and p % side < w]
         assert cropped.tolist() == [p // side * w + p % side for p in inside]
-
-
-def test_cached_orders_are_computed_once():
-    cpu = torch.device("cpu")
-    with torch.inference_mode():
-        first = cached_orders("hilbert", 5, 7, 2, cpu)
-    assert cached_orders("hilbert", 5, 7, 2, cpu) is first
-    assert not first.is_inference()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pamm.model import per_task
+from pamm.ops import is_plain
 
 
 class Router(nn.Module):
@@ -55,7 +56,8 @@ class Router(nn.Module):
         weights_BTE = per_task.split(logits, self.tasks).flatten(2).softmax(-1)
         kept = weights_BTE.topk(self.top_k, dim=-1).indices
         weights_BTE = weights_BTE * torch.zeros_like(weights_BTE).scatter(-1, kept, 1.0)
-        self._weights = weights_BTE
+        if torch.compiler.is_dynamo_compiling() or is_plain(weights_BTE):
+            self._weights = weights_BTE
         return weights_BTE
 
     @property

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pamm.ops import is_plain
+
 CPU_INFO = Path("/proc/cpuinfo")
+MOST_DIMENSIONS = 5
+"""That a tensor of the layout `mkldnn` may have."""
 
 
 class Linear(nn.Linear):
@@ -30,13 +34,13 @@ class Linear(nn.Linear):
 def use_onednn(x: Tensor) -> bool:
     """Whether a linear layer of x can go through oneDNN."""
     return (
-        x.device.type == "cpu"
+        is_plain(x)
+        and x.device.type == "cpu"
         and x.dtype == torch.float32
-        and x.dim() > 1
+        and 1 < x.dim() <= MOST_DIMENSIONS
         and mkl_is_slow()
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
     )
 

@@ -116,7 +116,7 @@ class PAME(nn.Module):
             C_BTNL,
             self.D.float(),
             self.delta_bias.float(),
-            orders=cached_orders(self.scan, h, w, self.directions, u.device),
+            orders=cached_orders(self.scan, h, w, self.directions, like=u),
         )
         return y_BDL.unflatten(2, (h, w))
 

@@ -150,7 +150,13 @@ class PAMM(nn.Module):
 
         Raises:
             ValueError: the image is not (B, 3, H, W) floating point.
+            PammError: called by torch.jit.trace.
         """
+        if torch.jit.is_tracing():
+            raise PammError(
+                "torch.jit.trace would fix the size of the image and the order of the scan in "
+                "silence: use torch.export.export"
+            )
         if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point():
             raise ValueError(
                 f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"

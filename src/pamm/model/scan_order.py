@@ -6,13 +6,13 @@ and the positions inside visited in curve order.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pamm.errors import PammError, unknown
+from pamm.model.constants import constant
 
 
 def hilbert(h: int, w: int) -> Tensor:
@@ -74,11 +74,10 @@ def make_orders(kind: str, h: int, w: int, directions: int = 4) -> Tensor:
     return ORDERS[kind](h, w)[:directions].contiguous()
 
 
-@lru_cache(maxsize=256)
-def cached_orders(kind: str, h: int, w: int, directions: int, device: torch.device) -> Tensor:
-    """`make_orders` on a device, computed once per map size."""
-    with torch.inference_mode(False):  # the cached tensor must also serve training later
-        return make_orders(kind, h, w, directions).to(device)
+@torch.compiler.allow_in_graph
+def cached_orders(kind: str, h: int, w: int, directions: int, *, like: Tensor) -> Tensor:
+    """`make_orders` on the device of another tensor, computed once per map size."""
+    return constant(make_orders, kind, h, w, directions, like=like)
 
 
 def _four_rotations(ranks: np.ndarray, h: int, w: int) -> Tensor:

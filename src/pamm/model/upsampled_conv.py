@@ -13,12 +13,13 @@ enlarged map from the columns and taps of the small one is a band, applied in bl
 Shape suffixes: B images, h x w positions, C channels, R block of positions, n blocks along an axis.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pamm.model.constants import constant
 
 SCALE = 4
 _BLOCK = 4  # positions; measured: smaller blocks copy more, larger ones multiply by more zeros
@@ -37,58 +38,63 @@ def upsampled_conv3x3(x_BChw: Tensor, weight: Tensor) -> Tensor:
     taps = weight.permute(2, 3, 0, 1).flatten(0, 2)[..., None, None]  # (3 * 3 * outputs, C, 1, 1)
     padded = F.pad(x_BChw, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
     products = F.conv2d(padded, taps).permute(2, 0, 3, 1).unflatten(3, (3, 3, -1))
-    return _Assemble.apply(products)
+    h, w = x_BChw.shape[-2:]
+    return _Assemble.apply(products, cached_bands(h, like=products), cached_bands(w, like=products))
 
 
 class _Assemble(torch.autograd.Function):
     """The products of the taps (h+2, B, w+2, dy, dx, C), zero around -> (4h, B, 4w, C).
 
+    Its other arguments are the `bands` of h and of w.
+
     As an operation of its own since the gradient of overlapping windows is slow in torch.
     """
 
     @staticmethod
-    def forward(ctx: Any, products: Tensor) -> Tensor:
+    def forward(ctx: Any, products: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
         padded_h, B, padded_w, _, _, C = ctx.shape = products.shape
+        ctx.save_for_backward(along_y, along_x)
         # One product of matrices per row, tap dy, image and block of columns.
-        along_x = bands(padded_w - 2, products.dtype, products.device)
         x = windows(products, 2).permute(0, 4, 1, 2, 3, 5, 6)  # (h+2, dy, B, n, R+2, dx, C)
-        x = x.reshape(-1, along_x.shape[2], C)
-        rows = torch.bmm(along_x.repeat(len(x) // len(along_x), 1, 1), x)
+        x = x.reshape(-1, along_x.size(2), C)
+        rows = torch.bmm(along_x.repeat(x.size(0) // along_x.size(0), 1, 1), x)
         # One per block of rows; its windows overlap in memory.
-        along_y = bands(padded_h - 2, products.dtype, products.device)
         y = windows(rows.view(padded_h, 3, -1), 0).flatten(1, 2)  # (n, (R+2) * dy, B * 4w * C)
         return torch.bmm(along_y, y).view(SCALE * (padded_h - 2), B, SCALE * (padded_w - 2), C)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        padded_h, B, padded_w, _, _, C = ctx.shape
-        along_y = bands(padded_h - 2, grad.dtype, grad.device)
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        padded_h, B, _, _, _, C = ctx.shape
+        along_y, along_x = ctx.saved_tensors
         y = torch.bmm(along_y.mT, grad.reshape(*along_y.shape[:2], -1))
         rows = overlap_add(y.unflatten(1, (-1, 3)), 0)  # (h+2, dy, B * 4w * C)
-        along_x = bands(padded_w - 2, grad.dtype, grad.device)
         rows = rows.view(-1, along_x.shape[1], C)
-        x = torch.bmm(along_x.mT.repeat(len(rows) // len(along_x), 1, 1), rows)
+        x = torch.bmm(along_x.mT.repeat(rows.size(0) // along_x.size(0), 1, 1), rows)
         x = x.view(padded_h, 3, B, len(along_x), -1, 3, C)
-        return overlap_add(x.permute(0, 2, 3, 4, 1, 5, 6), 2)
+        return overlap_add(x.permute(0, 2, 3, 4, 1, 5, 6), 2), None, None
 
 
-@lru_cache(maxsize=64)
-def bands(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+@torch.compiler.allow_in_graph
+def cached_bands(size: int, *, like: Tensor) -> Tensor:
+    """`bands` on the device and in the dtype of another tensor, computed once per size."""
+    return constant(bands, size, like=like)
+
+
+def bands(size: int) -> Tensor:
     """The matrix of S_d U for d = -1, 0, 1 in blocks along its diagonal.
 
     Returns:
         (n, 4R, (R+2) * 3): from R positions, the one before, the one after, and their taps.
     """
-    with torch.inference_mode(False):  # the cached tensor must also serve training later
-        unit = torch.eye(size, device="cpu")[:, None]
-        enlarged = F.interpolate(unit, scale_factor=SCALE, mode="linear", align_corners=False)
-        matrix = F.pad(enlarged[:, 0], (1, 1, 1, 1)).unfold(1, 3, 1)  # (size + 2, 4 * size, 3)
-        R = block(size)
-        blocks = [
-            matrix[start : start + R + 2, SCALE * start : SCALE * (start + R)]
-            for start in range(0, size, R)
-        ]
-        return torch.stack(blocks).transpose(1, 2).flatten(2).to(device, dtype)
+    unit = torch.eye(size)[:, None]
+    enlarged = F.interpolate(unit, scale_factor=SCALE, mode="linear", align_corners=False)
+    matrix = F.pad(enlarged[:, 0], (1, 1, 1, 1)).unfold(1, 3, 1)  # (size + 2, 4 * size, 3)
+    R = block(size)
+    blocks = [
+        matrix[start : start + R + 2, SCALE * start : SCALE * (start + R)]
+        for start in range(0, size, R)
+    ]
+    return torch.stack(blocks).transpose(1, 2).flatten(2)
 
 
 def block(size: int) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pamm import native
 from pamm.ops import operator, reference
+from pamm.ops.plain import is_plain
 
 #: Kind of device -> the compiled backend that serves it.
 COMPILED = {"cpu": "cpu", "cuda": "triton"}
@@ -225,7 +226,7 @@ def check_orders(orders: Tensor, *, length: int, device: torch.device) -> None:
         )
     if orders.device != device:
         raise ValueError(f"orders: is on {orders.device}, want {device}, where u is")
-    if orders.is_meta or torch.compiler.is_compiling() or _permutations.get(id(orders)) is orders:
+    if not is_plain(orders) or _permutations.get(id(orders)) is orders:
         return
     identity = torch.arange(length, device=device)
     if not torch.equal(orders.sort(dim=1).values, identity.expand_as(orders)):
