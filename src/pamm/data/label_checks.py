@@ -61,7 +61,8 @@ def _check_pixels(
     empty = unlabelled(shown)
     if len(empty) == len(shown):
         what = f"not one pixel of {split} is labelled for {task}, in {counted(len(shown), 'file')}"
-        cases[Check("warning", f"empty labels of {task}", what, OTHER_ENCODING)] = []
+        severity: Literal["error", "warning"] = "error" if split == "train" else "warning"
+        cases[Check(severity, f"empty labels of {task}", what, OTHER_ENCODING)] = []
         return
     if empty:
         check = Check("warning", f"empty labels of {task}", f"files of {task} label no pixel", FINE)

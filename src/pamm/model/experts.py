@@ -120,7 +120,7 @@ class ParameterExperts(nn.Module):
     def forward(self, u: Tensor, mean: Tensor) -> Tensor:
         """u (B, T*C, h, w) and its mean over the positions (B, T*C, 1, 1) -> (B, T, N, C)."""
         if self.router is None:
-            return self.linear_TNC.expand(len(u), -1, -1, -1)
+            return self.linear_TNC.expand(u.shape[0], -1, -1, -1)
         gates = self.router(u, mean).repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
         return self.linear_TNC + torch.matmul(self.up * gates[:, :, None], self.down)
 

@@ -99,7 +99,7 @@ class PAME(nn.Module):
         linear = [
             self.experts_b(u, mean),
             self.experts_c(u, mean),
-            self.delta_down.matrix().expand(len(u), -1, -1, -1),
+            self.delta_down.matrix().expand(u.shape[0], -1, -1, -1),
         ]
         products = torch.matmul(torch.cat(linear, 2), per_task.split(u, self.tasks).flatten(3))
         B_BTNL, C_BTNL, low_BTRL = products.split([m.shape[2] for m in linear], 2)

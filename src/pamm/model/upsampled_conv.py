@@ -51,16 +51,21 @@ class _Assemble(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, products: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
-        padded_h, B, padded_w, _, _, C = ctx.shape = products.shape
-        ctx.save_for_backward(along_y, along_x)
+    def forward(products: Tensor, along_y: Tensor, along_x: Tensor) -> Tensor:
+        padded_h, B, padded_w, _, _, C = products.shape
         # One product of matrices per row, tap dy, image and block of columns.
         x = windows(products, 2).permute(0, 4, 1, 2, 3, 5, 6)  # (h+2, dy, B, n, R+2, dx, C)
         x = x.reshape(-1, along_x.size(2), C)
         rows = torch.bmm(along_x.repeat(x.size(0) // along_x.size(0), 1, 1), x)
         # One per block of rows; its windows overlap in memory.
-        y = windows(rows.view(padded_h, 3, -1), 0).flatten(1, 2)  # (n, (R+2) * dy, B * 4w * C)
-        return torch.bmm(along_y, y).view(SCALE * (padded_h - 2), B, SCALE * (padded_w - 2), C)
+        y = windows(rows.reshape(padded_h, 3, -1), 0).flatten(1, 2)  # (n, (R+2) * dy, B * 4w * C)
+        return torch.bmm(along_y, y).reshape(SCALE * (padded_h - 2), B, SCALE * (padded_w - 2), C)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        products, along_y, along_x = inputs
+        ctx.shape = products.shape
+        ctx.save_for_backward(along_y, along_x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
@@ -68,9 +73,9 @@ class _Assemble(torch.autograd.Function):
         along_y, along_x = ctx.saved_tensors
         y = torch.bmm(along_y.mT, grad.reshape(*along_y.shape[:2], -1))
         rows = overlap_add(y.unflatten(1, (-1, 3)), 0)  # (h+2, dy, B * 4w * C)
-        rows = rows.view(-1, along_x.shape[1], C)
+        rows = rows.reshape(-1, along_x.shape[1], C)
         x = torch.bmm(along_x.mT.repeat(rows.size(0) // along_x.size(0), 1, 1), rows)
-        x = x.view(padded_h, 3, B, len(along_x), -1, 3, C)
+        x = x.reshape(padded_h, 3, B, len(along_x), -1, 3, C)
         return overlap_add(x.permute(0, 2, 3, 4, 1, 5, 6), 2), None, None
 
 
