@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from pamm.checkpoint import find, save
 from pamm.data import DataConfig, Synthetic, build_dataset, eval_dataset, evaluation_batches
 from pamm.errors import PammError
 from pamm.evaluate import constant_scores, departures, evaluate, evaluate_run, image_lists
-from pamm.image_list import ImageList
+from pamm.image_list import ImageList, read_image_list
 from pamm.model import PAMM, ModelConfig
 from pamm.report import print_scores, protocol_lines
 from pamm.views import Views
@@ -257,3 +258,11 @@ def test_constants_want_images_of_one_size():
 
     with pytest.raises(PammError, match="no constant prediction of 'depth': a mean over images of"):
         constant_scores(Both(), small, {"depth": TASKS["depth"]})  # type: ignore[arg-type]
+
+
+def test_ids_of_bytes_that_are_no_text_are_listed_and_described(tmp_path):
+    names = [os.fsdecode(b"caf\xe9"), "道路"]
+    (tmp_path / "list.txt").write_bytes(b"\n".join(map(os.fsencode, names)))
+    images = read_image_list(tmp_path / "list.txt", names, where="here")
+    assert images.ids == frozenset(names)
+    assert images.describe()["count"] == 2

@@ -99,6 +99,8 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
 
 def check_place(run: Path) -> None:
     """Raise unless a run directory can be made: better now than after rendering or downloading."""
+    if not str(run).isprintable():  # safetensors takes UTF-8 only, and who could type the others?
+        raise PammError(f"{str(run)!r} has characters that cannot be printed; choose another --out")
     there = next(place for place in (run, *run.absolute().parents) if place.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise PammError(
