@@ -186,7 +186,7 @@ def test_an_integer_image(build):
     ("changes", "message"),
     [
         ({"tasks": {}}, "tasks: got none"),
-        ({"tasks": {"depth": 0}}, "'depth' has 0 channels"),
+        ({"tasks": {"depth": 0}}, "tasks.depth: got 0, want 1 to"),
         ({"d_model": 0}, "d_model: got 0"),
         ({"top_k": 16}, "top_k: got 16, want 1 to num_experts = 15"),
         ({"scan": "hilber"}, "unknown scan order 'hilber': did you mean 'hilbert'"),
