@@ -256,7 +256,9 @@ def test_the_load_balancing_loss_changes_the_training(tmp_path):
 
 
 def test_a_diverging_training_says_so_and_keeps_its_checkpoint(tmp_path):
-    experiment = replace(tiny(steps=4, checkpoint_every=1), optim=OptimConfig(lr=1000.0, clip_norm=0))
+    experiment = replace(
+        tiny(steps=4, checkpoint_every=1), optim=OptimConfig(lr=1000.0, clip_norm=0)
+    )
     with pytest.raises(PammError, match="diverged"):
         run_experiment(experiment, tmp_path)
     assert newest(tmp_path, "last") is not None
