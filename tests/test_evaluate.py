@@ -25,7 +25,7 @@ from pamm.data import (
 )
 from pamm.errors import PammError
 from pamm.evaluate import Unfinished, departures, evaluate, evaluate_run, image_lists
-from pamm.image_list import ImageList
+from pamm.image_list import ImageList, read_image_list
 from pamm.model import PAMM, ModelConfig
 from pamm.report import print_scores, protocol_lines
 from pamm.views import Views
@@ -497,3 +497,11 @@ def test_scores_stay_where_no_constants_can_be_made(tmp_path, monkeypatch, capsy
     report = json.loads((find(tmp_path) / "metrics.json").read_text())
     assert set(report["scores"]) == set(TASKS)
     assert "trivial" not in report
+
+
+def test_ids_of_bytes_that_are_no_text_are_listed_and_described(tmp_path):
+    names = [os.fsdecode(b"caf\xe9"), "道路"]
+    (tmp_path / "list.txt").write_bytes(b"\n".join(map(os.fsencode, names)))
+    images = read_image_list(tmp_path / "list.txt", names, where="here")
+    assert images.ids == frozenset(names)
+    assert images.describe()["count"] == 2

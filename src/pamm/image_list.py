@@ -20,7 +20,7 @@ class ImageList:
     def describe(self) -> dict[str, Any]:
         """For a report: the name, the number of images, and a hash that tells lists apart."""
         text = "".join(f"{image}\n" for image in sorted(self.ids))
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         return {"list": self.name, "count": len(self.ids), "sha256": digest}
 
 
@@ -36,10 +36,12 @@ def read_image_list(path: Path, known: Iterable[str], *, where: str) -> ImageLis
         PammError: a file that cannot be read or is empty, an id that comes twice or is not known.
     """
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise PammError(f"list of images {str(path)!r} cannot be read: {reason}") from None
+        text = path.read_text("utf-8-sig", errors="surrogateescape")  # as file names are read
+    except OSError as error:
+        raise PammError(f"list of images {str(path)!r} cannot be read: {error.strerror}") from None
+    if "\0" in text:
+        raise PammError(f"list of images {str(path)!r} cannot be read: it is not a text file")
+    lines = [line.strip() for line in text.splitlines()]
     listed = [line for line in lines if line]
     if not listed:
         raise PammError(f"list of images {str(path)!r} is empty; want an id on each line")
