@@ -56,6 +56,9 @@ hypothesis.settings.register_profile("same", derandomize=True, database=None, de
 hypothesis.settings.load_profile("same")
 torch.set_num_threads(2)
 
+# They have no doctests, and two of one name cannot both be imported for them.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
