@@ -309,7 +309,9 @@ def _shorten_temporary_folder() -> None:
     which the names below the folder take some 35; with a longer one no batch ever arrives.
     """
     if len(os.fsencode(tempfile.gettempdir())) > 103 - 40:
-        short = (folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK))
+        short = (
+            folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if os.access(folder, os.W_OK)
+        )
         tempfile.tempdir = next(short, tempfile.tempdir)
 
 
