@@ -9,7 +9,7 @@ NATIVE := src/pamm/native/_native.so
 export PYTHONPATH := $(CURDIR)/src
 PAMM := $(BIN)/python -m pamm
 
-.PHONY: help setup native demo test sanitize lint format types imports bench check clean
+.PHONY: help setup native demo test sanitize lint format types imports bench gpu-wheels gpu-check check clean
 
 help:
 	@echo "make setup      create $(VENV) and install the package with its development tools"
@@ -19,6 +19,8 @@ help:
 	@echo "make sanitize   the compiled library's tests under the checks of memory and of undefined behaviour"
 	@echo "make check      what CI runs: lint, types, imports, tests"
 	@echo "make bench      measure, side by side with what was replaced"
+	@echo "make gpu-check  whether everything works on this machine's GPU, and its memory; see benchmarks/README.md"
+	@echo "make gpu-wheels what gpu-check needs, for a machine without network"
 	@echo "make format     let ruff format and fix"
 	@echo "make clean      remove build and run artefacts"
 
@@ -86,6 +88,30 @@ bench: $(INSTALLED) $(NATIVE)
 	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/boundary.py
 	$(PAMM) bench scan --growth --out bench-scan.json
+
+# For a machine that has PyTorch, Triton, timm and Lightning, but neither network nor compiler.
+# GPU_PYTHON=3.12: that machine's version of Python on Linux, where this one is of another kind.
+WHEELS ?= wheels
+GPU_PYTHON ?=
+GPU_OUT ?= gpu-check
+GPU_NEEDS ?= filelock huggingface_hub matplotlib numpy pillow rich safetensors scipy tensorboard tyro
+GPU_TAGS := $(foreach n,_2_28 _2_27 _2_24 _2_17 2014 1,manylinux$(n)_x86_64)
+GPU_FOR = $(if $(GPU_PYTHON),--python-version $(GPU_PYTHON) $(foreach tag,$(GPU_TAGS),--platform $(tag)))
+
+gpu-wheels:
+	$(PYTHON) -m pip download --only-binary=:all: --dest $(WHEELS) $(GPU_FOR) $(GPU_NEEDS)
+	$(PYTHON) -m pip download --only-binary=:all: --dest $(WHEELS) $(GPU_FOR) --no-deps lightning-fabric lightning-utilities
+
+# The environment has all that its Python has, also where that is a virtual environment itself. What
+# is there already is not installed.
+gpu-check:
+	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(PYTHON) -m venv --without-pip "$$folder"; \
+	$(PYTHON) -c 'import site, sys; print(*site.getsitepackages(), site.getusersitepackages(), sep="\n")' \
+		> "$$("$$folder/bin/python" -c 'import site; print(site.getsitepackages()[0])')/caller.pth"; \
+	test ! -d "$(WHEELS)" || "$$folder/bin/python" -m pip install --quiet --no-index \
+		--find-links "$(WHEELS)" $(GPU_NEEDS) lightning-fabric; \
+	"$$folder/bin/python" benchmarks/gpu_check.py --out "$(GPU_OUT)"
 
 check: lint types imports test
 

@@ -100,6 +100,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(triton_scan, name, value)
 
 
+# Of the interpreter of Triton 3.6 and older, with NumPy before 2.4.
+@pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")
 class TestKernels:
     __test__ = DEVICE == "cuda" or INTERPRETED
 
@@ -292,4 +294,6 @@ class TestWithoutGpu:
             text=True,
             timeout=600,
         )
+        if "only 0-dimensional arrays can be converted" in child.stdout:
+            pytest.skip("the interpreter of Triton 3.6 and older does not go with NumPy 2.4")
         assert child.returncode == 0, child.stdout + child.stderr
