@@ -38,9 +38,7 @@ class Pointwise(nn.Conv2d):
             return super().forward(x)
         y = torch.matmul(self.matrix(), split(x, self.groups).flatten(3))
         if self.bias is not None:
-            y += self.bias.view(
-                self.groups, -1, 1
-            )  # in place: the product's gradient has no need of y
+            y += self.bias.view(self.groups, -1, 1)  # in place, as no gradient needs the product
         return y.flatten(1, 2).unflatten(2, x.shape[-2:])
 
     def matrix(self) -> Tensor:
