@@ -83,6 +83,8 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
             program trains there; or the training could not go on, for example as the disk is full.
     """
     matching_tasks(experiment.model, experiment.data)
+    if not str(run).isprintable():  # who could type it?
+        raise PammError(f"{str(run)!r} has characters that cannot be printed; choose another --out")
     check_folder(run, "choose another --out")
     waiting = "wait for it, or choose another --out"
     with locked(run, waiting) if will_be_first() else nullcontext():
