@@ -64,34 +64,44 @@ def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
         parameters[part] += parameter.numel()
 
     shapes: list[tuple[str, tuple[int, ...]]] = [("image", (1, 3, *size))]
-    flops: Counter[str] = Counter()
-    with record_shapes(model, shapes), count_scans(flops), torch.no_grad():
+    scanned: Counter[str] = Counter()
+    with record_shapes(model, shapes), count_scans(scanned), torch.no_grad():
         counter = FlopCounterMode(display=False)
         with counter:
             logits = model(torch.empty(1, 3, *size, device="meta"))
     shapes += [(f"prediction {name}", tuple(x.shape)) for name, x in logits.items()]
-    flops.update(flops_by_part(counter, names))
-    order = [*PARTS.values(), "priors", "scan"]
-    return Description(
+    flops = flops_by_part(counter, names) + scanned
+    order = dict.fromkeys([*PARTS.values(), "priors", "scan", *names.values()])
+    found = Description(
         parameters={part: parameters[part] for part in order if parameters[part]},
         flops={part: flops[part] for part in order if flops[part]},
         shapes=shapes,
     )
+    whole = sum(p.numel() for p in model.parameters())
+    assert sum(found.parameters.values()) == whole, (found.parameters, whole)
+    whole = counter.get_total_flops() + scanned["scan"]
+    assert sum(found.flops.values()) == whole, (found.flops, whole)
+    return found
 
 
 def part_of_modules(model: nn.Module) -> Iterator[tuple[str, str]]:
-    """(module name, part) of every module: the part of the innermost module listed in PARTS."""
-    found = {"": ""}
+    """(module name, part) of every module.
+
+    The part is that of the innermost module listed in PARTS that it is in; outside of them, the name
+    that the network has for it.
+    """
+    found = {"": "network"}
     for name, module in model.named_modules():
-        parent = name.rpartition(".")[0]
-        found[name] = PARTS.get(type(module), found.get(parent, ""))
+        parent, _, last = name.rpartition(".")
+        inherited = found[parent] if parent or not name else last
+        found[name] = PARTS.get(type(module), inherited)
         yield name, found[name]
 
 
 def flops_by_part(counter: FlopCounterMode, names: dict[str, str]) -> Counter[str]:
     """The counter reports every module with all it contains; leave each what is its own."""
     counts = {
-        name.removeprefix("PAMM").removeprefix("."): sum(by_operation.values())
+        name.partition(".")[2]: sum(by_operation.values())
         for name, by_operation in counter.get_flop_counts().items()
         if name != "Global"
     }

@@ -131,22 +131,59 @@ def test_bad_arguments(changes, message):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "drop_path", "stages", "multiple"),
     [
-        "swin_tiny_patch4_window7_224",
-        "vit_small_patch14_dinov2",
-        "vit_small_patch16_dinov3",
-        "convnextv2_atto",
-        "efficientnet_b0",
+        ("swin_tiny_patch4_window7_224", 0.1, 4, 32),
+        ("twins_svt_small", 0.1, 4, 32),  # linear layers over more than five dimensions
+        ("vit_small_patch14_dinov2", 0.1, 4, 14),
+        ("vit_small_patch16_dinov3", 0.1, 4, 16),
+        ("convnextv2_atto", 0.1, 4, 32),
+        ("efficientnet_b0", 0.1, 4, 32),
+        ("hieradet_small", 0.1, 4, 32),  # has no norm of intermediate maps
+        ("maxvit_pico_rw_256", 0.1, 4, 256),  # windows want a multiple of timm's own size
+        ("hrnet_w18_small", 0.0, 4, 32),  # has no drop path, as the next three
+        ("vgg11", 0.0, 4, 32),
+        ("repvit_m0_9", 0.0, 4, 32),
+        ("efficientvit_m0", 0.0, 3, 64),  # has three stages
     ],
 )
-def test_backbones_by_name(name):
-    """Any size goes in, four maps on one grid come out, and every parameter is trained."""
-    own = backbone(name, drop_path=0.1).train()
-    side = own.multiple * 2
+def test_backbones_by_name(name, drop_path, stages, multiple):
+    """Any size goes in, maps on one grid come out, and every parameter is trained."""
+    own = backbone(name, drop_path=drop_path, stages=stages).train()
+    assert own.multiple == multiple
+    side = own.multiple * (1 if multiple > 200 else 2)
     maps = own(torch.randn(2, 3, side, side + own.multiple))
     assert len({m.shape for m in maps}) == 1
-    assert len(maps) == 4
+    assert len(maps) == stages
     sum(m.square().mean() for m in maps).backward()
     unused = [n for n, p in own.named_parameters() if p.grad is None]
     assert unused == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("cait_xxs24_224", {}, "does not take images of any size .*docs/backbones.md"),
+        ("gmlp_ti16_224", {}, "does not take images of any size .*docs/backbones.md"),
+        ("vgg11", {"drop_path": 0.1}, "has no drop path: set --model.drop-path 0"),
+        ("efficientvit_m0", {}, "has 3 stages, want 4: set --model.stages 3"),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_backbones_that_cannot_serve_say_so_when_they_are_made(name, changes, message, device):
+    with torch.device(device), pytest.raises(PammError, match=f"backbone '{name}' {message}"):
+        backbone(name, **changes)
+
+
+@pytest.mark.parametrize("name", [VIT, "test_resnet", "swin_tiny_patch4_window7_224"])
+def test_trying_a_backbone_leaves_no_trace(name, monkeypatch):
+    """Neither on the numbers that come next nor on the model's own."""
+    torch.manual_seed(0)
+    tried, after = backbone(name, drop_path=0.1), torch.rand(1)
+    monkeypatch.setattr(Backbone, "_multiple", lambda self, name, multiple: multiple)
+    torch.manual_seed(0)
+    plain = backbone(name, drop_path=0.1)
+    assert torch.equal(torch.rand(1), after)
+    for key, tensor in plain.state_dict().items():
+        assert torch.equal(tried.state_dict()[key], tensor), key
+    assert all(b.device.type == "cpu" for b in tried.buffers())

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from pamm.errors import PammError
-from pamm.model import ModelConfig
+from pamm.model import PAMM, ModelConfig
 
 VARIANTS = {
     "full": {},
@@ -124,6 +124,20 @@ def test_a_subset_of_the_tasks_predicts_the_same(build, variant, tasks):
 def test_a_subset_with_an_unknown_task(build):
     with pytest.raises(PammError, match="unknown task 'dept': did you mean 'depth'"):
         build().subset(["dept"])
+
+
+class Neighbours(PAMM):
+    """Each task sees the others."""
+
+    tasks_are_independent = False
+
+
+def test_no_subset_of_tasks_that_look_at_each_other(build):
+    model = Neighbours(build().config)
+    with pytest.raises(PammError, match="tasks of Neighbours look at each other: .*keep all of"):
+        model.subset(["depth"])
+    whole = model.subset(list(model.config.tasks))
+    assert type(whole) is Neighbours
 
 
 def test_a_batch_is_its_images(build):

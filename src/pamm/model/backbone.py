@@ -1,19 +1,23 @@
 """A timm model as the source of four stage maps (paper section IV-A, figure 2a).
 
-Any timm model with `forward_intermediates` serves by its name. A plain ViT gives four evenly spaced
-blocks on its own grid; a hierarchical model (Swin, ConvNeXt, ResNet) gives its last four stages,
-projected to a common width and resized to a common grid.
+Any timm model with `forward_intermediates` that takes images of any size serves by its name
+(docs/backbones.md). A plain ViT gives four evenly spaced blocks on its own grid; a hierarchical model
+(Swin, ConvNeXt, ResNet) gives its last four stages, projected to a common width and resized to a
+common grid.
 """
 
 import math
 import sys
 from contextlib import nullcontext, suppress
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from pamm.errors import PammError, unknown
@@ -21,6 +25,9 @@ from pamm.hub import one_try
 from pamm.model.linear import replace_linear_layers
 
 TAPS = 4
+SIZES_TRIED = ((1, 2), (5, 3))
+"""Heights and widths, in units of what they must be multiples of."""
+LARGEST_MULTIPLE = 512
 _WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 
 
@@ -37,7 +44,8 @@ class Backbone(nn.Module):
         drop_path: stochastic depth rate in training.
 
     Raises:
-        PammError: unknown model, a model without intermediates, or unusable weights.
+        PammError: unknown model, one that lacks the stages or the drop path or cannot take images
+            of any size, or unusable weights.
     """
 
     def __init__(
@@ -54,27 +62,31 @@ class Backbone(nn.Module):
         # timm's models have more methods than nn.Module says.
         self.net: Any = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
         replace_linear_layers(self.net)
-        info = list(self.net.feature_info)
+        info = list(getattr(self.net, "feature_info", None) or [])
+        if len(info) < stages:
+            raise PammError(
+                f"backbone {name!r} has {len(info)} stages, want {stages}"
+                + (f": set --model.stages {len(info)}" if info else "")
+            )
         reductions = [int(i["reduction"]) for i in info]
         self.plain = len(set(reductions)) == 1
-        if len(info) < TAPS:
-            raise PammError(f"backbone {name!r} has {len(info)} stages, want at least {TAPS}")
+        count = min(len(info), TAPS)
         if self.plain:
-            taps = [len(info) * (i + 1) // TAPS - 1 for i in range(TAPS)]
+            taps = [len(info) * (i + 1) // count - 1 for i in range(count)]
         else:
-            taps = list(range(len(info) - TAPS, len(info)))
+            taps = list(range(len(info) - count, len(info)))
         self.taps = taps[-stages:]
         if hasattr(self.net, "prune_intermediate_layers"):
             self.net.prune_intermediate_layers(self.taps, prune_norm=False, prune_head=True)
         self.stride = stride or (reductions[-1] if self.plain else 16)
-        #: An image's sides must be multiples of this.
-        self.multiple = math.lcm(max(reductions), self.stride)
         channels = [int(info[i]["num_chs"]) for i in self.taps]
         # A ViT's stages already have one width; the task convolution takes them as they are.
         self.channels = channels[-1] if self.plain else width
         self.project = nn.ModuleList(
             nn.Identity() if self.plain else nn.Conv2d(c, width, 1) for c in channels
         )
+        #: An image's sides must be multiples of this.
+        self.multiple = self._multiple(name, math.lcm(max(reductions), self.stride))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides multiples of `multiple` -> maps (B, channels, H/stride, W/stride)."""
@@ -115,13 +127,41 @@ class Backbone(nn.Module):
         """Only the last map goes through the final norm; class and register tokens are dropped."""
         final, maps = self.net.forward_intermediates(image, indices=self.taps, norm=False)
         if final.dim() == 3:
-            final = final[:, self.net.num_prefix_tokens :].transpose(1, 2).reshape(maps[-1].shape)
+            prefix = getattr(self.net, "num_prefix_tokens", 0)
+            final = final[:, prefix:].transpose(1, 2).reshape(maps[-1].shape)
         return [*maps[:-1], final]
 
     def _hierarchical(self, image: Tensor) -> list[Tensor]:
         return self.net.forward_intermediates(
-            image, indices=self.taps, norm=True, intermediates_only=True
+            image, indices=self.taps, norm=self.normed, intermediates_only=True
         )
+
+    def _multiple(self, name: str, multiple: int) -> int:
+        """What the sides of images must be multiples of; tried on tensors without memory.
+
+        Of the stride, or of more where the model has windows or valid convolutions: of timm's own
+        size at most.
+        """
+        own = math.lcm(multiple, *self.net.pretrained_cfg.get("input_size", (3, 1, 1))[1:])
+        sides = {multiple, 2 * multiple, 4 * multiple, own if own <= LARGEST_MULTIPLE else multiple}
+        problem = ""
+        # Some models have no norm for intermediate maps, and say so by an assertion.
+        for side, self.normed in product(sorted(sides), (True, False)):
+            try:
+                for height, width in SIZES_TRIED:
+                    self._try(height * side, width * side)
+                return side
+            except Exception as error:  # each model of timm fails in a way of its own
+                problem = first_line(error) if side == multiple else problem
+        raise PammError(
+            f"backbone {name!r} does not take images of any size ({problem}); docs/backbones.md "
+            "lists those that do"
+        )
+
+    def _try(self, height: int, width: int) -> None:
+        """A forward pass of an image that has a shape only; nothing is computed or changed."""
+        state = {k: v.to("meta") for k, v in chain(self.named_parameters(), self.named_buffers())}
+        functional_call(self, state, torch.empty(2, 3, height, width, device="meta"))
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -141,7 +181,9 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
         raise PammError(unknown("backbone", name, close) + " ... (timm.list_models() has them all)")
     if "." in name and name not in (tags := timm.list_pretrained(name.split(".")[0] + ".*")):
         raise PammError(unknown("backbone", name, tags))
-    options: dict[str, Any] = {"num_classes": 0, "drop_path_rate": drop_path}
+    options: dict[str, Any] = {"num_classes": 0}
+    if drop_path:
+        options["drop_path_rate"] = drop_path
     problem = ""
     try:
         with one_try() if pretrained is True else nullcontext("") as problem:
@@ -149,7 +191,7 @@ def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) ->
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
-        raise PammError(f"backbone {name!r} has no drop path: set drop_path to 0") from error
+        raise PammError(f"backbone {name!r} has no drop path: set --model.drop-path 0") from error
     except (RuntimeError, OSError) as error:
         if not pretrained:
             raise

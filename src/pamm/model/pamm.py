@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,9 @@ class PAMM(nn.Module):
     The maps of all T tasks travel as one tensor (B, T*d_model, h, w), a task being a group of
     channels (`pamm.model.per_task`); the stages are a list.
     """
+
+    tasks_are_independent: ClassVar[bool] = True
+    """Whether no task's prediction depends on which others there are; else there is no `subset`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -213,14 +216,21 @@ class PAMM(nn.Module):
         In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
 
         Raises:
-            PammError: a task that this model does not have, or none at all.
+            PammError: a task that this model does not have, or none at all; or a model whose tasks
+                look at each other, as the rest would predict something else.
         """
         for name in tasks:
             if name not in self.config.tasks:
                 raise PammError(unknown("task", name, self.config.tasks))
+        if not self.tasks_are_independent and not set(self.config.tasks) <= set(tasks):
+            raise PammError(
+                f"the tasks of {type(self).__name__} look at each other: without the others, "
+                f"{', '.join(tasks)} would be predicted differently; keep all of "
+                f"{', '.join(self.config.tasks)}"
+            )
         keep = [i for i, name in enumerate(self.config.tasks) if name in tasks]
         channels = {name: c for name, c in self.config.tasks.items() if name in tasks}
-        part = PAMM(replace(self.config, tasks=channels, pretrained=False))
+        part = type(self)(replace(self.config, tasks=channels, pretrained=False))
         whole, total = self.state_dict(), len(self.config.tasks)
         part.load_state_dict(
             {

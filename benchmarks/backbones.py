@@ -1,0 +1,171 @@
+"""Which timm models serve as backbones: every family of timm, tried.
+
+    python benchmarks/backbones.py [--families convnext vgg ...] > docs/backbones.md
+
+Of each family (a module of timm) the smallest model runs forward and backward on two sizes; all its
+models are made without memory, which tries a forward pass of shapes.
+"""
+
+import argparse
+import warnings
+from collections import defaultdict
+from dataclasses import dataclass
+
+import timm
+import torch
+
+from pamm.errors import PammError
+from pamm.model.backbone import Backbone
+from pamm.progress import progress
+
+WIDTH = 32
+CHOICES = [(drop_path, stages) for drop_path in (0.1, 0.0) for stages in (4, 3)]
+
+
+PAGE = """# Backbones
+
+A backbone is any model of timm, by its name: `--model.backbone convnextv2_atto`. When the network is
+made, images that have a shape only are sent through it; a model that does not take images of any
+size is refused there, in one line.
+
+Measured with timm {timm} and PyTorch {torch} by `python benchmarks/backbones.py`: of {families}
+families of models {count} serve, of {models} models {serving}. Of each family the smallest model ran
+forward and backward on images of two sizes; its other models were made without memory and tried with
+shapes. All weights were random.
+
+- **maps**: a plain model gives four of its blocks, on its own grid; one with stages gives its last four,
+  or three, resized to one grid (`--model.stride`). With three: `--model.stages 3`.
+- **multiple**: images are padded with the mean colour to multiples of this many pixels, and the result
+  is cropped. Where it is large, a model has windows or a grid that want it.
+- **drop path**: without, `--model.drop-path 0` must be given.
+
+| family | smallest model that serves | models that serve | maps | multiple | drop path | note |
+|---|---|---|---|---|---|---|
+{serve}
+
+These do not serve, as a part of them is made for one size of image:
+
+| family | tried | what timm says |
+|---|---|---|
+{refused}
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """With what options a model serves."""
+
+    drop_path: float
+    stages: int
+    multiple: int
+    plain: bool
+
+
+def families() -> dict[str, list[str]]:
+    """{module of timm: its models}."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in timm.list_models():
+        found[timm.models.model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
+    return dict(sorted(found.items()))
+
+
+def served(name: str) -> Served | str:
+    """How a model serves, made without memory, or why it does not."""
+    why: list[str] = []
+    for drop_path, stages in CHOICES:
+        try:
+            with torch.device("meta"):
+                own = Backbone(name, width=WIDTH, drop_path=drop_path, stages=stages)
+            return Served(drop_path, stages, own.multiple, own.plain)
+        except PammError as error:
+            why.append(str(error))
+    return next((w for w in why if "any size" in w), why[-1])
+
+
+def smallest(names: list[str]) -> str:
+    """The model of the fewest parameters."""
+
+    def parameters(name: str) -> int:
+        with torch.device("meta"):
+            return sum(p.numel() for p in timm.create_model(name).parameters())
+
+    own = [name for name in names if not name.startswith("test_")]
+    return min(own or names, key=parameters)
+
+
+def trained(name: str, how: Served) -> str:
+    """What is to be said of its forward and backward passes on two sizes, "" if nothing."""
+    own = Backbone(name, width=WIDTH, drop_path=how.drop_path, stages=how.stages).train()
+    for height, width in ((1, 2), (2, 1)) if how.multiple > 200 else ((1, 1), (2, 3)):
+        image = torch.randn(2, 3, height * how.multiple, width * how.multiple)
+        maps = own(image)
+        sum(m.square().mean() for m in maps).backward()
+        if not all(m.isfinite().all() for m in maps):
+            return "its maps are not finite"
+    unused = [n for n, p in own.named_parameters() if p.grad is None]
+    return f"not trained: {', '.join(unused)}" if unused else ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What was found of one family."""
+
+    name: str
+    model: str
+    serving: int
+    models: int
+    answer: Served | str
+    note: str
+
+    def row(self) -> str:
+        """Its row of the table of those that serve."""
+        assert isinstance(self.answer, Served)
+        how = self.answer
+        maps = f"{how.stages} {'blocks' if how.plain else 'stages'}"
+        share = f"{self.serving} of {self.models}"
+        drop_path = "yes" if how.drop_path else "no"
+        cells = (self.name, f"`{self.model}`", share, maps, how.multiple, drop_path, self.note)
+        return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def tried(family: str, names: list[str]) -> Family:
+    """Try the models of one family."""
+    answers = {name: served(name) for name in names}
+    good = [name for name, answer in answers.items() if isinstance(answer, Served)]
+    model = smallest(good or names)
+    answer = answers[model]
+    note = trained(model, answer) if isinstance(answer, Served) else ""
+    return Family(family, model, len(good), len(names), answer, note)
+
+
+def main() -> None:
+    """Print the page."""
+    warnings.filterwarnings("ignore")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--families", nargs="*")
+    arguments = parser.parse_args()
+    everything = families()
+    chosen = arguments.families or list(everything)
+    found = [tried(f, everything[f]) for f in progress(chosen, label="families")]
+    serve = [f for f in found if isinstance(f.answer, Served)]
+    print(
+        PAGE.format(
+            serve="\n".join(f.row() for f in serve),
+            families=len(found),
+            count=len(serve),
+            serving=sum(f.serving for f in found),
+            models=sum(f.models for f in found),
+            refused="\n".join(
+                f"| {f.name} | `{f.model}` | {str(f.answer).partition('(')[2].rpartition(')')[0]} |"
+                for f in found
+                if f not in serve
+            ),
+            timm=timm.__version__,
+            torch=torch.__version__.partition("+")[0],
+        ),
+        end="",
+    )
+
+
+if __name__ == "__main__":
+    main()
