@@ -2,11 +2,12 @@
 
     python benchmarks/backbones.py [--families convnext vgg ...] > docs/backbones.md
 
-Of each family (a module of timm) the smallest model runs forward and backward on two sizes; all its
-models are made without memory, which tries a forward pass of shapes.
+Of each family (a module of timm) one model of each name, such as `coatnet`, is made without memory,
+which tries a forward pass of shapes; the smallest that serves runs forward and backward.
 """
 
 import argparse
+import re
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass
@@ -29,9 +30,9 @@ made, images that have a shape only are sent through it; a model that does not t
 size is refused there, in one line.
 
 Measured with timm {timm} and PyTorch {torch} by `python benchmarks/backbones.py`: of {families}
-families of models {count} serve, of {models} models {serving}. Of each family the smallest model ran
-forward and backward on images of two sizes; its other models were made without memory and tried with
-shapes. All weights were random.
+families of models {count} serve. Of each family one model of each name (the part before the first
+digit or underscore) was tried with shapes, and the smallest that serves ran forward and backward on
+images of two sizes, with random weights.
 
 - **maps**: a plain model gives four of its blocks, on its own grid; one with stages gives its last four,
   or three, resized to one grid (`--model.stride`). With three: `--model.stages 3`.
@@ -39,7 +40,7 @@ shapes. All weights were random.
   is cropped. Where it is large, a model has windows or a grid that want it.
 - **drop path**: without, `--model.drop-path 0` must be given.
 
-| family | smallest model that serves | models that serve | maps | multiple | drop path | note |
+| family | ran | names that serve | maps | multiple | drop path | note |
 |---|---|---|---|---|---|---|
 {serve}
 
@@ -62,11 +63,12 @@ class Served:
 
 
 def families() -> dict[str, list[str]]:
-    """{module of timm: its models}."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in timm.list_models():
-        found[timm.models.model_entrypoint(name).__module__.rpartition(".")[2]].append(name)
-    return dict(sorted(found.items()))
+    """{module of timm: its models, one of each name before the first digit or underscore}."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in timm.list_models(exclude_filters="test_*"):
+        module = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
+        found[module].setdefault(re.match("[a-z]+", name)[0], name)  # type: ignore[index]
+    return {module: list(names.values()) for module, names in sorted(found.items())}
 
 
 def served(name: str) -> Served | str:
@@ -89,8 +91,7 @@ def smallest(names: list[str]) -> str:
         with torch.device("meta"):
             return sum(p.numel() for p in timm.create_model(name).parameters())
 
-    own = [name for name in names if not name.startswith("test_")]
-    return min(own or names, key=parameters)
+    return min(names, key=parameters)
 
 
 def trained(name: str, how: Served) -> str:
@@ -112,8 +113,8 @@ class Family:
 
     name: str
     model: str
-    serving: int
-    models: int
+    serving: list[str]
+    refused: list[str]
     answer: Served | str
     note: str
 
@@ -122,9 +123,11 @@ class Family:
         assert isinstance(self.answer, Served)
         how = self.answer
         maps = f"{how.stages} {'blocks' if how.plain else 'stages'}"
-        share = f"{self.serving} of {self.models}"
+        names = ", ".join(self.serving)
+        if self.refused:
+            names += f"; not {', '.join(self.refused)}"
         drop_path = "yes" if how.drop_path else "no"
-        cells = (self.name, f"`{self.model}`", share, maps, how.multiple, drop_path, self.note)
+        cells = (self.name, f"`{self.model}`", names, maps, how.multiple, drop_path, self.note)
         return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -132,10 +135,11 @@ def tried(family: str, names: list[str]) -> Family:
     """Try the models of one family."""
     answers = {name: served(name) for name in names}
     good = [name for name, answer in answers.items() if isinstance(answer, Served)]
+    stems = [[n.partition("_")[0] for n in names if (n in good) == serves] for serves in (True, False)]
     model = smallest(good or names)
     answer = answers[model]
     note = trained(model, answer) if isinstance(answer, Served) else ""
-    return Family(family, model, len(good), len(names), answer, note)
+    return Family(family, model, *stems, answer, note)
 
 
 def main() -> None:
@@ -153,8 +157,6 @@ def main() -> None:
             serve="\n".join(f.row() for f in serve),
             families=len(found),
             count=len(serve),
-            serving=sum(f.serving for f in found),
-            models=sum(f.models for f in found),
             refused="\n".join(
                 f"| {f.name} | `{f.model}` | {str(f.answer).partition('(')[2].rpartition(')')[0]} |"
                 for f in found

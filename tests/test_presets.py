@@ -60,6 +60,26 @@ def test_describe_counts_every_parameter_once():
     assert ("prediction depth", (1, 1, 37, 61)) in found.shapes
 
 
+class WithMore(PAMM):
+    """Has a layer that no list of parts names."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.sharpen = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 3, padding=1))
+
+    def forward(self, image):
+        return super().forward(image + self.sharpen(image))
+
+
+def test_describe_leaves_no_part_out(monkeypatch):
+    config = preset("synthetic-tiny").experiment.model
+    before = describe(config, (32, 48))
+    monkeypatch.setattr("pamm.describe.PAMM", WithMore)
+    found = describe(config, (32, 48))
+    assert found.parameters == {**before.parameters, "sharpen": 3 * 3 * 9 + 3}
+    assert found.flops == {**before.flops, "sharpen": 2 * 32 * 48 * 3 * 3 * 9}
+
+
 def test_describe_counts_operations_by_part():
     """The decoder by hand: nine taps on the small map and its border, the products of matrices
     that put them together in blocks of 4 positions, and the heads at a quarter of the pixels.

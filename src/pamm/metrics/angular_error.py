@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from pamm.channels import length, unit
 from pamm.metrics.base import Metric, State, check_pair, count, ratio, sum_per_image, to_float64
 
 # Share of pixels below these angles, in degrees: the usual companions of the mean.
@@ -32,8 +33,8 @@ class MeanAngularError(Metric):
     def _measure(self, prediction: Tensor, target: Tensor) -> State:
         check_pair(prediction, target, channels=3)
         prediction, target = to_float64(prediction), to_float64(target.to(prediction.device))
-        length = target.norm(dim=1)
-        valid = (length > 0) & length.isfinite() & (target != self.ignore_index).all(1)
+        long = length(target)
+        valid = (long > 0) & long.isfinite() & (target != self.ignore_index).all(1)
         angle = angle_between(prediction, target)
         return {
             "angle": sum_per_image(angle, valid),
@@ -58,5 +59,5 @@ def angle_between(a: Tensor, b: Tensor) -> Tensor:
     2 atan2(|a - b|, |a + b|) of the unit vectors. Unlike the arc cosine of the dot product it
     is exact for small angles too.
     """
-    a, b = (v.double() / v.double().norm(dim=1, keepdim=True).clamp_min(1e-300) for v in (a, b))
-    return torch.rad2deg(2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)))
+    a, b = (unit(v.double(), shortest=1e-150) for v in (a, b))
+    return torch.rad2deg(2 * torch.atan2(length(a - b), length(a + b)))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pamm.channels import largest
 from pamm.errors import PammError
 from pamm.ranges import Range
 from pamm.tasks.base import (
@@ -90,7 +91,7 @@ class ClassMap(Task, ABC):
         return total[None], (target != self.ignore_index).sum()[None]
 
     def _decode(self, logits: Tensor) -> Tensor:
-        return logits.argmax(dim=1)
+        return largest(logits)
 
     def to_mean_space(self, logits: Tensor) -> Tensor:
         return at_least_float32(logits).softmax(dim=1)
@@ -102,7 +103,7 @@ class ClassMap(Task, ABC):
         valid = ((target[None], target[None] != self.ignore_index) for target in targets)
         classes = torch.arange(self.channels).view(-1, 1, 1)
         shares = ((t == classes, v) for t, v in valid)
-        return mean_over_images(shares, missing=0, everywhere=everywhere).argmax(dim=0)
+        return largest(mean_over_images(shares, missing=0, everywhere=everywhere)[None])[0]
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         fits = 0 <= self.ignore_index <= 255 and self.channels <= 256

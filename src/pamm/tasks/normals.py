@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from pamm.channels import unit
 from pamm.tasks.base import Array, Picture, Task, mean_over_images, sums_and_counts
 from pamm.tasks.colours import INVALID
 
@@ -60,7 +60,7 @@ class Normals(Task):
     def _loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Of distances summed over the three components."""
         valid = (target != 0).any(dim=1)
-        distance = (F.normalize(logits, dim=1, eps=SHORTEST) - target).abs().sum(dim=1)
+        distance = (unit(logits, shortest=SHORTEST) - target).abs().sum(dim=1)
         return sums_and_counts(distance, valid)
 
     def _decode(self, logits: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Normals(Task):
         # Twice, as the square of a tiny component underflows: first by the largest, then by length.
         largest = logits.abs().amax(dim=1, keepdim=True)
         scaled = logits / torch.where(zero, torch.ones_like(largest), largest)
-        return torch.where(zero, facing, F.normalize(scaled, dim=1))
+        return torch.where(zero, facing, unit(scaled, shortest=1e-12))
 
     def to_mean_space(self, logits: Tensor) -> Tensor:
         return self.decode(logits)
