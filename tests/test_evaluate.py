@@ -377,6 +377,20 @@ def test_the_report_counts_the_images_that_were_scored(partial, tmp_path, monkey
     assert all("images" not in scores for scores in report["scores"].values())
 
 
+def test_a_score_over_no_pixel_says_so(tmp_path, capsys):
+    """As of views from the air, all of which is farther than the depth's limit."""
+    model = random_model()
+    model.tasks = {**model.tasks, "depth": replace(TASKS["depth"], max_depth=0.1)}
+    save(tmp_path, "last", 3, model, data=DATA)
+    report = evaluate_run(tmp_path, trivial=True)
+    assert report["scores"]["depth"]["RMSE"] is None
+    print_scores(report)
+    printed = " ".join(capsys.readouterr().out.split())
+    why = "depth: not scored, as no pixel has a label that counts (depth up to 0.1 m does)"
+    assert why in printed
+    assert "nan" not in printed
+
+
 def test_constants_for_images_of_several_sizes(partial, tmp_path):
     """What fits all of them is one value for all positions."""
     save(tmp_path, "last", 3, random_model(), data=replace(DATA, name="mixed"))

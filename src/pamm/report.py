@@ -1,5 +1,6 @@
 """Tables on the terminal."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,11 +28,11 @@ def print_scores(report: Mapping[str, Any]) -> None:
             name,
             f"{score} ({unit})" if unit else score,
             "higher" if task["higher_is_better"] else "lower",
-            f"{value:.3f}",
+            shown(value),
         ]
         if trivial:
             constant = number(trivial[name][score])
-            row += [f"{constant:.3f}", f"{value / constant:.2f}" if constant else "-"]
+            row += [shown(constant), shown(value / constant, 2) if constant else "-"]
         table.add_row(*row)
     terminal = console()
     terminal.print(for_table(report["model"]))
@@ -52,11 +53,23 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
     for name, protocol in report["protocol"].items():
         images, everything = protocol["images"], report["data"]["images"]
         count = counted(images["count"], "image")
-        if images["list"] != "all":
+        if not images["count"]:
+            lines.append(f"{name}: not scored, as no pixel has a label that counts{_beyond(protocol)}")
+        elif images["list"] != "all":
             lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
         elif images["count"] < everything:
             lines.append(f"{name}: over the {count} of {everything} that are labelled")
     return lines + list(report["notes"])
+
+
+def _beyond(protocol: Mapping[str, Any]) -> str:
+    """Where a metric leaves out what is far away: how far."""
+    return f" (depth up to {protocol['max_depth']:g} m does)" if "max_depth" in protocol else ""
+
+
+def shown(value: float, digits: int = 3) -> str:
+    """A number of a table, "-" for NaN."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def number(value: float | None) -> float:

@@ -7,19 +7,14 @@ largest matching, and among the largest one of the shortest in sum. With one gro
 number of pairs counts, which all largest matchings share, so any of them is taken; with several,
 it counts which pixels have a partner, and the cheapest is taken.
 
-This is the plain form; `pamm.metrics.boundary_native` is the fast one.
+This is the plain form; `pamm.metrics.boundary_native` is the fast one. SciPy, which takes half a second
+to import, is imported where it is used: predicting does not.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import (
-    connected_components,
-    maximum_flow,
-    min_weight_full_bipartite_matching,
-)
 
 from pamm.metrics.edges import Bools, Floats, edge_nms, thin_nested
 
@@ -112,6 +107,9 @@ def _match(candidates: NDArray[np.int32], targets: int) -> Bools:
         return pixel_done
     # Nodes: pixels, targets, source, sink. Pairs run from pixel to target, those in use backwards.
     pixels = len(partner)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
     source, sink = pixels + targets, pixels + targets + 1
     used = partner[pixel] == target
     free_pixels = np.unique(pixel[~pixel_done[pixel]])
@@ -136,6 +134,9 @@ def _match_cheaply(
 
     Distances count in hundredths of a pixel, as in the published code.
     """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
     pixels = len(rows)
     where = np.argwhere(truth)
     pixel, column = np.nonzero(candidates >= 0)
@@ -180,6 +181,9 @@ def _improvable(
     """Which of the pairs (E,) lie in a connected part with both a free pixel and a free target."""
     if pixel_done[pixel].all() or target_done[target].all():
         return np.zeros(len(pixel), dtype=bool)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     pixels, nodes = len(pixel_done), len(pixel_done) + len(target_done)
     ones = np.ones(len(pixel), dtype=bool)
     graph = csr_array((ones, (pixel, pixels + target)), (nodes, nodes))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -21,6 +20,8 @@ _NEIGHBOURS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1,
 
 def triangle_smooth(image: Floats, radius: int) -> Floats:
     """Convolve both ways with the normalised triangle (1, 2 .. radius+1 .. 2, 1), ends mirrored."""
+    from scipy import ndimage  # here, as predicting does not need it
+
     rise = np.arange(1, radius + 2, dtype=np.float64)
     kernel = np.concatenate([rise, rise[-2::-1]]) / (radius + 1) ** 2
     rows = ndimage.correlate1d(image, kernel, axis=0, mode="reflect")
