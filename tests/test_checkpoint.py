@@ -319,6 +319,8 @@ def test_another_kind_of_task_of_the_same_name():
 
 
 def test_nothing_there(tmp_path):
+    with pytest.raises(PammError, match="'' names no run"):
+        find("")
     with pytest.raises(PammError, match="no run or model at"):
         load(tmp_path / "nothing")
     with pytest.raises(PammError, match="holds no model"):

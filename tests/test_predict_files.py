@@ -292,6 +292,14 @@ def test_no_name_is_not_the_current_folder(model: Fake, tmp_path: Path) -> None:
         predict_files(model, [], "")
 
 
+def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(model, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    lines: list[str] = []
+    with pytest.raises(PammError, match="file.*is not a folder that may be written to; choose"):
+        predict_files(model, [tmp_path], tmp_path / "file" / "out", report=lines.append)
+    assert lines == []
+
+
 def test_a_path_is_shown_on_one_line() -> None:
     assert shown(Path("straße/道.png")) == "straße/道.png"
     assert shown(Path("a\nb\udce9.png")) == "a\\nb\\udce9.png"

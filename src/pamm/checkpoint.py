@@ -95,6 +95,8 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
     """The folder that holds the model of a run directory, model folder or hub id."""
     if checkpoint not in ("last", "best"):
         raise PammError(f"checkpoint: got {checkpoint!r}, want 'last' or 'best'")
+    if source == "":
+        raise PammError("'' names no run; give its folder ('.' is this one)")
     path = Path(source)
     if _is_there(path / WEIGHTS):
         return path

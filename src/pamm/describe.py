@@ -20,6 +20,7 @@ from pamm.model.pame import PAME
 from pamm.model.stage_fusion import StageFusion
 from pamm.model.task_conv import TaskConv
 from pamm.terminal import console
+from pamm.text import counted
 
 #: Kind of module -> the part its own parameters and operations count as; the innermost counts.
 PARTS: dict[type[nn.Module], str] = {
@@ -163,7 +164,8 @@ def print_description(config: ModelConfig, size: tuple[int, int]) -> None:
     """`describe` as two tables."""
     found = describe(config, size)
     terminal = console()
-    terminal.print(f"{config.backbone}, {len(config.tasks)} tasks, {size[0]}x{size[1]}")
+    tasks = counted(len(config.tasks), "task")
+    terminal.print(f"{config.backbone}, {tasks}, {size[0]}x{size[1]}")
     table = Table()
     table.add_column("part")
     table.add_column("parameters", justify="right")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pamm.errors import PammError, unknown
+from pamm.files import check_folder
 from pamm.images import list_images, read_image, write_npy, write_png, writing_npz
 from pamm.precision import Precision
 from pamm.prediction import check_max_side, chosen_tasks, decoded, halved, image_logits
@@ -69,6 +70,7 @@ def predict_files(
     wanted = _checked(save)
     if out == "":
         raise PammError("'' names no folder to write to; give one ('.' is this one)")
+    check_folder(Path(out), "choose another --out")
     files, failed = _expand(paths, report)
     folders: set[str] = set()
     for i, path in enumerate(files, 1):

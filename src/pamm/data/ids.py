@@ -36,7 +36,7 @@ def share_of(names: list[str], split: str, validation: float) -> list[str]:
         PammError: fewer than two names.
     """
     if len(set(names)) < 2:
-        raise PammError(f"validation takes a share of {len(names)} images; give at least 2")
+        raise PammError(f"validation takes a share of the images; got {len(names)}, want 2 or more")
     lots = {name: _lot(name) for name in names}
     lowest, highest = min(lots, key=lots.__getitem__), max(lots, key=lots.__getitem__)
     for_validation = {name for name, lot in lots.items() if lot < validation and name != highest}
