@@ -30,9 +30,9 @@ made, images that have a shape only are sent through it; a model that does not t
 size is refused there, in one line.
 
 Measured with timm {timm} and PyTorch {torch} by `python benchmarks/backbones.py`: of {families}
-families of models {count} serve. Of each family one model of each name (the part before the first
-digit or underscore) was tried with shapes, and the smallest that serves ran forward and backward on
-images of two sizes, with random weights.
+families of models {count} serve. Of each family one model of each name (the letters that it begins with)
+was tried with shapes, and the smallest that serves ran forward and backward on images of two sizes,
+with random weights.
 
 - **maps**: a plain model gives four of its blocks, on its own grid; one with stages gives its last four,
   or three, resized to one grid (`--model.stride`). With three: `--model.stages 3`.
@@ -44,7 +44,7 @@ images of two sizes, with random weights.
 |---|---|---|---|---|---|---|
 {serve}
 
-These do not serve, as a part of them is made for one size of image:
+These do not serve, most of them since a part is made for one size of image:
 
 | family | tried | what timm says |
 |---|---|---|
@@ -67,8 +67,13 @@ def families() -> dict[str, list[str]]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for name in timm.list_models(exclude_filters="test_*"):
         module = timm.models.model_entrypoint(name).__module__.rpartition(".")[2]
-        found[module].setdefault(re.match("[a-z]+", name)[0], name)  # type: ignore[index]
+        found[module].setdefault(stem(name), name)
     return {module: list(names.values()) for module, names in sorted(found.items())}
+
+
+def stem(name: str) -> str:
+    """The letters that the name of a model begins with."""
+    return re.split("[^a-z]", name)[0]
 
 
 def served(name: str) -> Served | str:
@@ -135,7 +140,7 @@ def tried(family: str, names: list[str]) -> Family:
     """Try the models of one family."""
     answers = {name: served(name) for name in names}
     good = [name for name, answer in answers.items() if isinstance(answer, Served)]
-    stems = [[n.partition("_")[0] for n in names if (n in good) == serves] for serves in (True, False)]
+    stems = [[stem(n) for n in names if (n in good) == serves] for serves in (True, False)]
     model = smallest(good or names)
     answer = answers[model]
     note = trained(model, answer) if isinstance(answer, Served) else ""
