@@ -87,6 +87,16 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         return rgb_array(image)
 
 
+def is_turned(path: str | Path) -> bool:
+    """Whether an image is turned or mirrored by its EXIF orientation: `read_image` gives it upright.
+
+    Raises:
+        PammError: as of `read_image`.
+    """
+    with _opened(Path(path)) as image:
+        return _orientation(image) in _UPRIGHT
+
+
 def read_pixels(path: str | Path) -> NDArray[Any]:
     """The numbers in an image file as they are stored: (H, W), or (H, W, channels).
 

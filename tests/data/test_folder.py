@@ -6,7 +6,7 @@ import torch
 from fake_layouts import save
 from PIL import Image
 
-from pamm.data import DataConfig, Folder, build_dataset, dataset_tasks, file_dataset
+from pamm.data import DataConfig, Folder, build_dataset, dataset_tasks, file_dataset, verify
 from pamm.errors import PammError
 from pamm.prediction import as_picture
 from pamm.tasks import Boundary, Depth, Saliency, Semseg
@@ -201,6 +201,8 @@ def test_labels_fit_the_image_as_it_is_seen(root, orientation):
     assert seen[:5, :5].mean() > 200 if orientation == 3 else seen[-5:].mean() > 200
     save(root / "ground" / "c.png", np.ones(seen.shape[:2], np.uint8))
     assert data[0]["targets"]["ground"].shape == seen.shape[:2]
+    (turned,) = (f for f in verify(Folder, root).findings if f.check == "turned images")
+    assert turned.examples == ("pictures/c.jpg",)
     if orientation == 6:
         save(root / "ground" / "c.png", np.ones((16, 24), np.uint8))
         with pytest.raises(PammError, match="is 16x24, but its image is 24x16; .* EXIF"):

@@ -10,7 +10,7 @@ from pamm.data.evidence import Evidence, evidence
 from pamm.data.file_dataset import FileDataset, Layout, fit
 from pamm.data.label_files import is_jpeg
 from pamm.errors import PammError
-from pamm.images import read_image
+from pamm.images import is_turned, read_image
 from pamm.tasks import Task
 
 Size = tuple[int, int]
@@ -65,6 +65,13 @@ OTHER_SIZE = Check(
 )
 
 
+TURNED = Check(
+    "warning",
+    "turned images",
+    "images are turned or mirrored by their EXIF orientation",
+    "their labels must fit the image as it is seen; labels of the stored pixels do not: turn the image "
+    "itself and remove the orientation",
+)
 LOSSY = Check(
     "error",
     "class numbers in JPEG",
@@ -118,6 +125,8 @@ def look_at(
     try:
         height, width = read_image(path).shape[:2]
         seen.size = height, width
+        if is_turned(path):
+            seen.troubles.append((TURNED, _case(path, folder)))
     except _TROUBLE as error:
         seen.troubles.append((DAMAGED, _told(error, path)))
     if seen.size and (remark := dataset.remark(seen.size)):

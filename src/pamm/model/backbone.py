@@ -92,7 +92,8 @@ class Backbone(nn.Module):
         """(B, 3, H, W), sides multiples of `multiple` -> maps (B, channels, H/stride, W/stride)."""
         maps = self._plain(image) if self.plain else self._hierarchical(image)
         size = (image.shape[-2] // self.stride, image.shape[-1] // self.stride)
-        return [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
+        maps = [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
+        return [m.contiguous() for m in maps]
 
     def layers(self) -> dict[str, int]:
         """{name of a parameter of the timm model: its layer}, 0 for the first, in timm's grouping.
