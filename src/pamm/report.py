@@ -54,7 +54,9 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
         images, everything = protocol["images"], report["data"]["images"]
         count = counted(images["count"], "image")
         if not images["count"]:
-            lines.append(f"{name}: not scored, as no pixel has a label that counts{_beyond(protocol)}")
+            lines.append(
+                f"{name}: not scored, as no pixel has a label that counts{_beyond(protocol)}"
+            )
         elif images["list"] != "all":
             lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
         elif images["count"] < everything:

@@ -89,6 +89,25 @@ def test_a_compiled_model_predicts_the_same(build):
         assert_same(predictions(compiled, image), predictions(model, image), 1e-5)
 
 
+@pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
+def test_a_compiled_step_has_the_same_gradients(build, backbone):
+    """Through autograd's compiler, which holds tensors to the layout that they had without memory."""
+    models = [build(backbone=backbone, stages=1, drop_path=0.0) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    models[1].compile(backend="aot_eager", fullgraph=True, dynamic=False)
+    image, gradients = torch.randn(2, 3, 32, 64), []
+    for model in models:
+        for router in model.routers().values():  # its noise is drawn otherwise
+            torch.nn.init.constant_(router.noise.bias, -100.0)
+            torch.nn.init.zeros_(router.noise.weight)
+        logits = model.train()(image)
+        sum(x.square().mean() for x in logits.values()).backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    for name, expected in gradients[0].items():
+        found = gradients[1][name]
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_a_traced_model_is_refused(build):
     model, image = build().eval(), torch.randn(1, 3, 32, 32)
     predictions(model, image)
