@@ -25,19 +25,19 @@ CHOICES = [(drop_path, stages) for drop_path in (0.1, 0.0) for stages in (4, 3)]
 
 PAGE = """# Backbones
 
-A backbone is any model of timm, by its name: `--model.backbone convnextv2_atto`. When the network is
-made, images that have a shape only are sent through it; a model that does not take images of any
+A backbone is any model of timm, by its name: `--model.backbone convnextv2_atto`. When the network
+is made, images that have a shape only are sent through it; a model that does not take images of any
 size is refused there, in one line.
 
 Measured with timm {timm} and PyTorch {torch} by `python benchmarks/backbones.py`: of {families}
-families of models {count} serve. Of each family one model of each name (the letters that it begins with)
-was tried with shapes, and the smallest that serves ran forward and backward on images of two sizes,
-with random weights.
+families of models {count} serve. Of each family one model of each name (the letters that it begins
+with) was tried with shapes, and the smallest that serves ran forward and backward on images of two
+sizes, with random weights.
 
-- **maps**: a plain model gives four of its blocks, on its own grid; one with stages gives its last four,
-  or three, resized to one grid (`--model.stride`). With three: `--model.stages 3`.
-- **multiple**: images are padded with the mean colour to multiples of this many pixels, and the result
-  is cropped. Where it is large, a model has windows or a grid that want it.
+- **maps**: a plain model gives four of its blocks, on its own grid; one with stages gives its last
+  four, or three, resized to one grid (`--model.stride`). With three: `--model.stages 3`.
+- **multiple**: images are padded with the mean colour to multiples of this many pixels, and the
+  result is cropped. Where it is large, a model has windows or a grid that want it.
 - **drop path**: without, `--model.drop-path 0` must be given.
 
 | family | ran | names that serve | maps | multiple | drop path | note |

@@ -88,8 +88,8 @@ def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
 def part_of_modules(model: nn.Module) -> Iterator[tuple[str, str]]:
     """(module name, part) of every module.
 
-    The part is that of the innermost module listed in PARTS that it is in; outside of them, the name
-    that the network has for it.
+    The part is that of the innermost module listed in PARTS that it is in; outside of them, the
+    name that the network has for it.
     """
     found = {"": "network"}
     for name, module in model.named_modules():

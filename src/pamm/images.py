@@ -88,7 +88,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 
 def is_turned(path: str | Path) -> bool:
-    """Whether an image is turned or mirrored by its EXIF orientation: `read_image` gives it upright.
+    """Whether an image is turned or mirrored by its EXIF orientation, which `read_image` undoes.
 
     Raises:
         PammError: as of `read_image`.

@@ -69,8 +69,8 @@ TURNED = Check(
     "warning",
     "turned images",
     "images are turned or mirrored by their EXIF orientation",
-    "their labels must fit the image as it is seen; labels of the stored pixels do not: turn the image "
-    "itself and remove the orientation",
+    "their labels must fit the image as it is seen; labels of the stored pixels do not: turn the "
+    "image itself and remove the orientation",
 )
 LOSSY = Check(
     "error",

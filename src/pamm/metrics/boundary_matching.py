@@ -7,8 +7,8 @@ largest matching, and among the largest one of the shortest in sum. With one gro
 number of pairs counts, which all largest matchings share, so any of them is taken; with several,
 it counts which pixels have a partner, and the cheapest is taken.
 
-This is the plain form; `pamm.metrics.boundary_native` is the fast one. SciPy, which takes half a second
-to import, is imported where it is used: predicting does not.
+This is the plain form; `pamm.metrics.boundary_native` is the fast one. SciPy, which takes half
+a second to import, is imported where it is used: predicting does not.
 """
 
 from typing import NamedTuple
