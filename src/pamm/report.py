@@ -55,7 +55,7 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
         count = counted(images["count"], "image")
         if not images["count"]:
             lines.append(
-                f"{name}: not scored, as no pixel has a label that counts{_beyond(protocol)}"
+                f"{name}: not scored, as no pixel has a label that counts{_limit(protocol)}"
             )
         elif images["list"] != "all":
             lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
@@ -64,7 +64,7 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
     return lines + list(report["notes"])
 
 
-def _beyond(protocol: Mapping[str, Any]) -> str:
+def _limit(protocol: Mapping[str, Any]) -> str:
     """Where a metric leaves out what is far away: how far."""
     return f" (depth up to {protocol['max_depth']:g} m does)" if "max_depth" in protocol else ""
 

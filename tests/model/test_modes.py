@@ -91,7 +91,7 @@ def test_a_compiled_model_predicts_the_same(build):
 
 @pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
 def test_a_compiled_step_has_the_same_gradients(build, backbone):
-    """Through autograd's compiler, which holds tensors to the layout that they had without memory."""
+    """Through autograd's compiler, which wants of tensors the strides that it expects."""
     models = [build(backbone=backbone, stages=1, drop_path=0.0) for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     models[1].compile(backend="aot_eager", fullgraph=True, dynamic=False)

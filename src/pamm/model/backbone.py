@@ -2,8 +2,8 @@
 
 Any timm model with `forward_intermediates` that takes images of any size serves by its name
 (docs/backbones.md). A plain ViT gives four evenly spaced blocks on its own grid; a hierarchical
-model (Swin, ConvNeXt, ResNet) gives its last four stages, projected to a common width and resized to
-a common grid.
+model (Swin, ConvNeXt, ResNet) gives its last four stages, projected to a common width and resized
+to a common grid.
 """
 
 import math
