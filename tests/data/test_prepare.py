@@ -121,6 +121,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
         (member("device", tarfile.CHRTYPE), "neither a file nor a folder nor a link"),
         (member("device", tarfile.BLKTYPE), "neither a file nor a folder nor a link"),
         (member("pipe", tarfile.FIFOTYPE), "neither a file nor a folder nor a link"),
+        (member("good.txt/file"), "lies in 'good.txt', which is a file"),
     ],
     ids=lambda value: value.name if isinstance(value, tarfile.TarInfo) else "",
 )

@@ -102,6 +102,11 @@ def _members(archive: tarfile.TarFile | zipfile.ZipFile, path: Path) -> list[Mem
     else:
         found = [_of_tar(info, path) for info in archive]
     members = [member for member in found if member is not None and not _is_debris(member.name)]
+    files = {member.name for member in members if member.link_to is None}
+    for member in members:
+        for parent in map(str, PurePosixPath(member.name).parents):
+            if parent in files:
+                raise _refused(path, member.name, f"lies in {parent!r}, which is a file")
     return sorted(members, key=lambda member: member.link_to is not None)
 
 
