@@ -73,7 +73,7 @@ def load(
     model.tasks = dict(saved.tasks)
     model.image_size, model.crop_size = saved.image_size, saved.crop_size
     if tasks is not None:
-        model = model.subset([tasks] if isinstance(tasks, str) else list(tasks))
+        model = model.subset(tasks)
     return model.to(place).eval()
 
 
@@ -95,8 +95,8 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
     """The folder that holds the model of a run directory, model folder or hub id."""
     if checkpoint not in ("last", "best"):
         raise PammError(f"checkpoint: got {checkpoint!r}, want 'last' or 'best'")
-    if source == "":
-        raise PammError("'' names no run; give its folder ('.' is this one)")
+    if not isinstance(source, str | Path) or source == "":
+        raise PammError(f"{source!r} names no run; give its folder ('.' is this one)")
     path = Path(source)
     if _is_there(path / WEIGHTS):
         return path

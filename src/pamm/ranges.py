@@ -90,7 +90,8 @@ def check_fields(value: Any, before: str = "") -> None:
 
     Raises:
         PammError: a number that is not in its range, or no number; a value that is not among those
-            of its Literal.
+            of its Literal; another kind of value where there is to be text, True or False, several
+            values or names with values.
     """
     values = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     kind: Any = type(value)
@@ -123,6 +124,10 @@ def declarations(of: Any) -> dict[str, Any]:
     return kinds
 
 
+_PLAIN = {bool: "True or False", str: "text"}
+"""Types without a range, in words."""
+
+
 def _check(kind: Any, value: Any, name: str) -> None:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
@@ -134,6 +139,11 @@ def _check(kind: Any, value: Any, name: str) -> None:
             others = [a for a in arguments if a is not types.NoneType]
             if len(others) == 1:
                 _check(others[0], value, name)
+        elif set(arguments) <= set(_PLAIN) and type(value) not in arguments:
+            wanted = " or ".join(_PLAIN[argument] for argument in arguments)
+            raise PammError(f"{name}: got {value!r}, want {wanted}")
+    elif kind in _PLAIN and not isinstance(value, kind):
+        raise PammError(f"{name}: got {value!r}, want {_PLAIN[kind]}")
     elif origin is typing.Literal and value not in arguments:
         known = ", ".join(str(argument) for argument in arguments)
         raise PammError(f"{name}: got {value!r}, want one of {known}")
@@ -143,7 +153,11 @@ def _check(kind: Any, value: Any, name: str) -> None:
             raise PammError(f"{name}: got {value!r}, want {len(kinds)} values")
         for one, item in zip(kinds, value, strict=True):
             _check(one, item, name)
-    elif origin is dict and isinstance(value, dict):
+    elif origin in (tuple, list):
+        raise PammError(f"{name}: got {value!r}, want several values")
+    elif origin is dict:
+        if not isinstance(value, Mapping):
+            raise PammError(f"{name}: got {value!r}, want {{name: value, ...}}")
         for key, item in value.items():
             _check(arguments[1], item, f"{name}.{key}")
 

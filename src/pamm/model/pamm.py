@@ -1,6 +1,6 @@
 """The network: image -> backbone -> task conv -> PAME -> stage fusion -> decoder (figure 2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -69,11 +69,11 @@ class ModelConfig:
     """Stochastic depth rate of the backbone in training."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.tasks:
             raise PammError("tasks: got none, want at least one {name: channels}")
         for name in self.tasks:
             check_name("tasks: task", name)
-        check_fields(self)
         if self.top_k > self.num_experts:
             raise PammError(f"top_k: got {self.top_k}, want 1 to num_experts = {self.num_experts}")
         if self.scan not in ORDERS:
@@ -164,12 +164,12 @@ class PAMM(nn.Module):
             raise ValueError(
                 f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
             )
+        height, width = (number(side) for side in image.shape[-2:])
         padded = pad_to_multiple(image, self.backbone.multiple)
         stages = self.backbone(padded)
         maps = [conv(stage) for conv, stage in zip(self.task_conv, stages, strict=True)]
         maps = [self._refined(pame, m) for pame, m in zip(self.pame, maps, strict=True)]
         fused = self.stage_fusion(maps)
-        height, width = image.shape[-2:]
         return {
             task: logits[..., :height, :width]
             for task, logits in self.decoder(fused, tuple(padded.shape[-2:])).items()
@@ -210,8 +210,8 @@ class PAMM(nn.Module):
             assert isinstance(bias, Tensor)
             bias.fill_(value)
 
-    def subset(self, tasks: list[str]) -> "PAMM":
-        """A model of some of the tasks with copies of their weights, in the order of the config.
+    def subset(self, tasks: str | Sequence[str]) -> "PAMM":
+        """A model of some of the tasks, or one, with copies of their weights, in the config's order.
 
         In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
 
@@ -219,6 +219,7 @@ class PAMM(nn.Module):
             PammError: a task that this model does not have, or none at all; or a model whose tasks
                 look at each other, as the rest would predict something else.
         """
+        tasks = [tasks] if isinstance(tasks, str) else list(tasks)
         for name in tasks:
             if name not in self.config.tasks:
                 raise PammError(unknown("task", name, self.config.tasks))
@@ -244,6 +245,14 @@ class PAMM(nn.Module):
         part.image_size, part.crop_size = self.image_size, self.crop_size
         part.tasks = {name: task for name, task in self.tasks.items() if name in channels}
         return part.train(self.training)
+
+
+def number(size: int) -> int:
+    """A side of the image as a number, where the compiler has put a symbol in its place.
+
+    The orders of the scan are of one size: for another one the network is compiled again.
+    """
+    return len(range(size)) if torch.compiler.is_dynamo_compiling() else size
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
