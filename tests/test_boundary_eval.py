@@ -228,7 +228,7 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
     scores = _scores(maps)
     assert f"ODS {scores['odsF']:.4f}" in said
     assert "form seism: cut off to 8 bits" in said
-    assert "1 predictions have no ground truth" in said
+    assert "not used, as without ground truth: 1 prediction\n" in said
     assert json.loads(out.read_text())["scores"] == scores
     with Image.open(out.with_suffix(".png")) as plot:
         assert min(plot.size) > 500

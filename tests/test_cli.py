@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pamm.checkpoint import find
 from pamm.cli import COMMANDS, main
+from pamm.cli.arguments import experiment_of
 from pamm.cli.tools import DATA_COMMANDS
+from pamm.errors import PammError
 
 TINY = [
     "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",
@@ -55,6 +58,23 @@ def test_one_round(run, tmp_path, capsys):
     names = {p.name for p in (tmp_path / "out" / "a").iterdir()}
     assert {"overview.png", "arrays.npz", "depth.png", "semseg.png", "normals.png"} <= names
     assert np.load(tmp_path / "out" / "a" / "arrays.npz")["depth"].shape == (37, 61)
+
+
+def test_a_run_or_a_checkpoint_in_the_place_of_an_experiment(run):
+    where = f"{str(run)!r} is a run directory, its experiment is {str(run / 'config.json')!r}"
+    folder = find(run)
+    for place, message in (
+        (run, where),
+        (folder, where),
+        (folder / "config.json", "not its training"),
+    ):
+        for command in ("describe", "train"):
+            with pytest.raises(SystemExit) as ended:
+                main([command, str(place)])
+            assert ended.value.code == 2
+            with pytest.raises(PammError) as caught:
+                experiment_of(str(place))
+            assert message in str(caught.value)
 
 
 def test_a_subset_of_the_tasks_is_predicted(run, tmp_path):

@@ -122,3 +122,9 @@ def test_devices_beside_torchrun(monkeypatch):
 def test_a_norm_that_cannot_be_synchronised():
     with pytest.raises(PammError, match="0 is a BatchNorm1d, which cannot be synchronised"):
         synchronise(torch.nn.Sequential(torch.nn.BatchNorm1d(3)))
+
+
+def test_more_processes_than_the_machine_has_cores(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    with pytest.raises(PammError, match="devices: got 7, want at most 6: there are 6 cores here"):
+        launch(7, accelerator="cpu")

@@ -292,6 +292,16 @@ def test_no_name_is_not_the_current_folder(model: Fake, tmp_path: Path) -> None:
         predict_files(model, [], "")
 
 
+def test_what_an_earlier_call_left_is_named(model, tmp_path) -> None:
+    Image.new("RGB", (9, 7)).save(tmp_path / "a.png")
+    lines: list[str] = []
+    for save in (["png", "npz"], ["overview"]):
+        predict_files(model, [tmp_path / "a.png"], tmp_path / "o", save=save, report=lines.append)
+    assert "from before" not in lines[0]
+    left = ["arrays.npz", *sorted(f"{name}.png" for name in CHANNELS)]
+    assert lines[1].endswith(f"; there from before: {', '.join(left)}")
+
+
 def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(model, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     lines: list[str] = []

@@ -173,8 +173,10 @@ def size(array: NDArray[Any]) -> str:
 
 def check_out(out: Path) -> None:
     """Raise unless `write_report` can write there."""
-    if out.suffix == ".png":
-        raise PammError(f"--out: got {str(out)!r}, the name of the plot; want one like report.json")
+    if out.suffix not in (".json", ""):
+        raise PammError(
+            f"--out: got {str(out)!r}, want a name that ends in .json, as the report is"
+        )
     for path in (out, out.with_suffix(".png")):
         check_file(path, "choose another --out")
 

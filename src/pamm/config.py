@@ -64,7 +64,13 @@ def read_experiment(path: Path) -> Experiment:
     Raises:
         PammError: no such file, or it is not an experiment.
     """
-    return from_json(Experiment, read_json(path), where=f"{str(path)!r}: experiment")
+    found = read_json(path)
+    if isinstance(found, dict) and "format" in found:
+        raise PammError(
+            f"{str(path)!r} describes a model and not its training: give the config.json of the "
+            "run, in the folder above"
+        )
+    return from_json(Experiment, found, where=f"{str(path)!r}: experiment")
 
 
 def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -> Path:

@@ -26,6 +26,7 @@ from torch import Tensor
 from pamm import progress
 from pamm.errors import PammError
 from pamm.processes import end_with_parent
+from pamm.text import counted
 
 EXIT_CODE = 128 + signal.SIGTERM
 MISTAKE = 2  # exit code
@@ -33,6 +34,8 @@ CONNECTION_LOST = "by peer"  # as gloo says
 PATIENCE = 5.0  # seconds that the processes started here get to end after the first one
 STARTED_BY = "PAMM_STARTED_BY"
 """Environment variable: number of the process that started the others on this machine."""
+FEW = 4
+"""Processes that any machine may be asked for, whatever cores it has."""
 LETTING_GO = 0.1  # seconds that the threads of a group get to drop their last tensor
 
 
@@ -56,7 +59,7 @@ def launch(
             copying its weights to all of them; one process always has them all.
 
     Raises:
-        PammError: another number of processes than torchrun's, or than there are GPUs.
+        PammError: another number of processes than torchrun's, or more than GPUs or cores.
     """
     if devices < 1:
         raise PammError(f"devices: got {devices}, want at least 1")
@@ -74,6 +77,10 @@ def launch(
     elif starter := os.environ.get(STARTED_BY) if environment.local_rank() else None:
         end_with_parent(int(starter))
     else:
+        most = max(os.cpu_count() or 1, FEW)
+        if accelerator == "cpu" and devices > most:
+            cores = counted(os.cpu_count() or 1, "core")
+            raise PammError(f"devices: got {devices}, want at most {most}: there are {cores} here")
         os.environ[STARTED_BY] = str(os.getpid())
     processes = devices * nodes
     strategy: Any = "ddp" if processes > 1 else "auto"

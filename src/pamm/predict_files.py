@@ -22,6 +22,7 @@ Save = Literal["png", "npz", "npy", "overlay", "overview"]
 """What to write of an image: see `predict_files`."""
 DEFAULT_SAVE: tuple[Save, ...] = ("png", "npz", "overview")
 ARRAYS = "arrays.npz"
+OVERVIEW = "overview.png"
 
 _RANGE_PIXELS = 2**22  # the most that the range of a picture's values is computed from
 
@@ -86,7 +87,10 @@ def predict_files(
             report(f"[{i}/{len(files)}] failed: {reason}")
             continue
         size, seconds = f"{picture.shape[1]}x{picture.shape[0]}", time.monotonic() - start
-        report(f"[{i}/{len(files)}] {shown(path)} ({size}) -> {shown(folder)} ({seconds:.1f} s)")
+        line = f"[{i}/{len(files)}] {shown(path)} ({size}) -> {shown(folder)} ({seconds:.1f} s)"
+        if others := _others(folder, chosen, wanted):
+            line += f"; there from before: {', '.join(others)}"
+        report(line)
     return failed
 
 
@@ -169,7 +173,17 @@ def _write(
             cells.append(cell)
             legends += [legend] if legend.entries else []
     if "overview" in save:
-        write_png(folder / "overview.png", panel(cells, legends))
+        write_png(folder / OVERVIEW, panel(cells, legends))
+
+
+def _others(folder: Path, tasks: Iterable[str], save: set[str]) -> list[str]:
+    """The files in an image's folder that this call did not write."""
+    endings = {"png": ".png", "npy": ".npy", "overlay": ".overlay.png"}
+    own = {name + ending for kind, ending in endings.items() if kind in save for name in tasks}
+    own |= {name for kind, name in (("npz", ARRAYS), ("overview", OVERVIEW)) if kind in save}
+    return sorted(
+        shown(path.relative_to(folder)) for path in folder.glob("*") if path.name not in own
+    )
 
 
 def _write_task(

@@ -71,6 +71,8 @@ def predict(
             memory.
         TypeError, ValueError: an image of another kind or shape.
     """
+    if not isinstance(model, nn.Module):
+        raise PammError(f"model: got {model!r}, want a network, such as pamm.load({model!r}) gives")
     chosen = chosen_tasks(model, tasks)
     check_max_side(max_side)
     picture = as_picture(image)
@@ -134,8 +136,8 @@ def chosen_tasks(
 
 def check_max_side(max_side: int | None) -> None:
     """Raise unless it is a number of pixels, or None."""
-    if max_side is not None and max_side < 1:
-        raise PammError(f"max_side is {max_side}, must be at least 1 pixel")
+    if max_side is not None and (type(max_side) is not int or max_side < 1):
+        raise PammError(f"max_side is {max_side!r}, must be a whole number of pixels, at least 1")
 
 
 def image_logits(

@@ -80,6 +80,8 @@ class Published:
         Raises:
             PammError: there is none; the message lists those of the data set.
         """
+        if name not in (every := {table.name: table for table in self.tables}):
+            raise PammError(unknown("published table", name, [*every, "none"]))
         tables = {table.name: table for table in self.tables if table.dataset == dataset}
         if not tables:
             have = ", ".join(self.datasets)

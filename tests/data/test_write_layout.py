@@ -134,6 +134,21 @@ def test_a_task_that_no_encoding_holds_is_refused(rooms, tmp_path: Path, monkeyp
         write_folder_layout({"train": rooms}, tmp_path / "rooms")
 
 
+def test_what_somebody_changed_is_kept(splits, tmp_path: Path) -> None:
+    root = write_folder_layout(splits, tmp_path / "rooms")
+    (train, val), lists = splits.values(), [root / "train.txt", root / "val.txt"]
+    before = [path.read_bytes() for path in lists]
+    fewer = {"train": Synthetic(size=(24, 32), count=2, root=train.cache.root), "val": val}
+    with pytest.raises(PammError, match=r"train.txt has 7 rooms, 5 more than asked for"):
+        write_folder_layout(fewer, root)
+    with (root / "pamm.toml").open("a") as file:
+        file.write("# mine\n")
+    with pytest.raises(PammError, match=r"pamm.toml is not as pamm wrote it.*another folder"):
+        write_folder_layout(splits, root)
+    assert (root / "pamm.toml").read_text().endswith("# mine\n")
+    assert [path.read_bytes() for path in lists] == before
+
+
 def same(found, expected, *, depth: float) -> None:
     assert found["id"] == expected["id"]
     assert (found["image"] == expected["image"]).all()

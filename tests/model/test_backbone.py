@@ -166,6 +166,7 @@ def test_backbones_by_name(name, drop_path, stages, multiple):
         ("cait_xxs24_224", {}, "does not take images of any size .*docs/backbones.md"),
         ("gmlp_ti16_224", {}, "does not take images of any size .*docs/backbones.md"),
         ("vgg11", {"drop_path": 0.1}, "has no drop path: set --model.drop-path 0"),
+        ("levit_128s", {}, "does not take images of any size"),  # nor with three stages
         ("efficientvit_m0", {}, "has 3 stages, want 4: set --model.stages 3"),
     ],
 )

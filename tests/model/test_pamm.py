@@ -121,6 +121,13 @@ def test_a_subset_of_the_tasks_predicts_the_same(build, variant, tasks):
         torch.testing.assert_close(some[task], whole[task], rtol=1e-4, atol=1e-5)
 
 
+def test_a_subset_of_one_task_or_of_none(build):
+    model = build()
+    assert list(model.subset("depth").config.tasks) == ["depth"]
+    with pytest.raises(PammError, match="tasks: got none, want one or more of"):
+        model.subset([])
+
+
 def test_a_subset_with_an_unknown_task(build):
     with pytest.raises(PammError, match="unknown task 'dept': did you mean 'depth'"):
         build().subset(["dept"])
@@ -185,7 +192,9 @@ def test_the_balance_loss_without_routers_is_zero(build):
     assert build(pame=False).balance_loss() == 0
 
 
-@pytest.mark.parametrize("image", [torch.zeros(3, 32, 32), torch.zeros(1, 1, 32, 32)])
+@pytest.mark.parametrize(
+    "image", [torch.zeros(3, 32, 32), torch.zeros(1, 1, 32, 32), torch.zeros(1, 3, 0, 5)]
+)
 def test_a_wrong_image(build, image):
     with pytest.raises(ValueError, match=r"image: got .* want \(B, 3, H, W\)"):
         build()(image)
@@ -200,6 +209,10 @@ def test_an_integer_image(build):
     ("changes", "message"),
     [
         ({"tasks": {}}, "tasks: got none"),
+        ({"tasks": ["depth"]}, r"tasks: got \['depth'\], want {name: value, ...}"),
+        ({"backbone": None}, "backbone: got None, want text"),
+        ({"pretrained": 1}, "pretrained: got 1, want True or False or text"),
+        ({"pame": "no"}, "pame: got 'no', want True or False"),
         ({"tasks": {"depth": 0}}, "tasks.depth: got 0, want 1 to"),
         ({"d_model": 0}, "d_model: got 0"),
         ({"top_k": 16}, "top_k: got 16, want 1 to num_experts = 15"),

@@ -130,10 +130,12 @@ def experiment_of(name: str) -> Any:
     from pamm import presets
 
     path = Path(name)
+    if (path / "model.safetensors").is_file():  # a checkpoint of a run
+        name, path = str(path.parent), path.parent
     if (path / "config.json").is_file() and name not in presets.PRESETS:
         raise PammError(
             f"{name!r} is a run directory, its experiment is {str(path / 'config.json')!r}: give "
-            f"that, and to go on with the run also --resume --out {name}"
+            f"that; `pamm train` also goes on with the run, by --resume --out {name}"
         )
     if path.suffix != ".json":
         return presets.preset(name).experiment  # before anything slow: names are mistyped

@@ -8,6 +8,7 @@ import tyro
 
 from pamm.cli.arguments import note_missing_library, parse
 from pamm.ranges import Count, MatchDistance
+from pamm.text import counted
 
 
 def boundary_eval(arguments: Sequence[str]) -> None:
@@ -56,7 +57,9 @@ def boundary_eval(arguments: Sequence[str]) -> None:
                 "at least a pixel or two, and the truth as --form wants it?"
             )
         if report["unused"]:
-            print(f"{report['unused']} predictions have no ground truth and were not used")
+            unused = counted(report["unused"], "prediction")
+            without = "not in the list or without" if images else "without"
+            print(f"not used, as {without} ground truth: {unused}")
         plot = evaluation.write_report(report, out)  # last, as it may fail
         print(f"{report['images']} images; report: {out}, plot: {plot}")
 

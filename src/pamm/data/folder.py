@@ -15,6 +15,7 @@ class_names = ["road", "sky"]         # and any field of the task
 """
 
 import dataclasses
+import difflib
 import os
 import posixpath
 import tomllib
@@ -137,6 +138,9 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
     encoding = _encoding(fields.pop("encoding", None), f"{where}.encoding")
     kind = fields.pop("type", name)
     if not isinstance(kind, str) or kind not in TASK_TYPES:
+        meant = difflib.get_close_matches("type", fields, cutoff=0.7) if kind == name else []
+        if meant:
+            raise PammError(f"{where}: unknown key {meant[0]!r}: did you mean 'type'?")
         raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
     known = {f.name: f for f in dataclasses.fields(TASK_TYPES[kind]) if f.name != "name"}
     for key in fields:
@@ -194,7 +198,8 @@ def _patterns(value: Any, where: str) -> tuple[str, ...]:
             raise PammError(
                 f"{where}: {pattern!r} has a placeholder other than {{id}} and {{split}}"
             )
-        if pattern.startswith(("/", "~")) or "\\" in pattern or pattern[1:2] == ":":
+        outside = pattern.startswith(("/", "~")) or ".." in pattern.split("/")
+        if outside or "\\" in pattern or pattern[1:2] == ":":
             raise PammError(
                 f"{where}: {pattern!r} is not a path under the folder of the {DESCRIPTION}; want "
                 'one such as "images/{id}.jpg"'

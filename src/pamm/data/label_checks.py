@@ -19,7 +19,7 @@ Cases = dict[Check, list[str]]
 """What was found: the files or ids of each kind of trouble; none where it is about all of them."""
 
 FINE = "nothing, if that is meant"
-OTHER_ENCODING = "look at how they are stored, and at the encoding in pamm.toml"
+OTHER_ENCODING = "look at how they are stored, and at the encoding in pamm.toml, if there is one"
 
 
 def check_labels(tasks: Mapping[str, Task], seen: Sequence[Seen], cases: Cases) -> None:

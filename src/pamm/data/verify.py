@@ -141,7 +141,7 @@ def _ids(layout: Layout, folder: Path, split: str, cases: Cases) -> list[str]:
     try:
         ids = layout.names(folder, split)
     except PammError as error:
-        advice = "see to it that each id of the list is one image; a list has an id a line"
+        advice = "see to it that each id is one image; a list has an id a line"
         cases[Check("error", "list of ids", str(error), advice)] = []
         return []
     published = layout.counts.get(split, len(ids))

@@ -25,6 +25,7 @@ from pamm.errors import PammError
 from pamm.files import replacing, write_text
 from pamm.progress import progress
 from pamm.tasks import Task
+from pamm.text import counted
 
 MARK = "written-by-pamm.json"  # says which rooms a folder holds
 
@@ -114,9 +115,11 @@ def _write(kind: _Kind, splits: Mapping[str, Synthetic], out: Path, threads: int
     rooms = {split: data.cache.folder.name for split, data in splits.items()}
     try:
         _claim(out, json.dumps({"layout": kind.title, **rooms}) + "\n", kind.title)
+        for split, data in splits.items():
+            _check_list(out / kind.lists.replace("{split}", split), data)
         if kind.described:
             tasks = {name: t for data in splits.values() for name, t in data.tasks.items()}
-            write_text(out / DESCRIPTION, describe(tasks, splits))
+            _write_description(out / DESCRIPTION, describe(tasks, splits))
         for split, data in splits.items():
             with ThreadPoolExecutor(threads) as pool:
                 ids = pool.map(partial(_write_scene, data, kind, out), range(len(data)))
@@ -165,6 +168,26 @@ def _claim(out: Path, mark: str, title: str) -> None:
         raise PammError(f"{out} is not empty and was not written by pamm; choose an empty folder")
     else:
         write_text(path, mark)
+
+
+def _check_list(path: Path, data: Synthetic) -> None:
+    """Raise where a list that is there has rooms that the new one would leave out."""
+    names = {data.name(index) for index in range(len(data))}
+    before = path.read_text("utf-8").split() if path.exists() else []
+    if lost := set(before) - names:
+        raise PammError(
+            f"{path} has {counted(len(before), 'room')}, {len(lost)} more than asked for; ask "
+            "for as many, choose another folder, or delete it"
+        )
+
+
+def _write_description(path: Path, text: str) -> None:
+    """Write the pamm.toml, unless one is there that somebody has changed."""
+    if path.exists() and path.read_text("utf-8") != text:
+        raise PammError(
+            f"{path} is not as pamm wrote it, or of other tasks; choose another folder or delete it"
+        )
+    write_text(path, text)
 
 
 def _write_scene(data: Synthetic, kind: _Kind, out: Path, index: int) -> str:

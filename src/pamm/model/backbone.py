@@ -64,10 +64,12 @@ class Backbone(nn.Module):
         replace_linear_layers(self.net)
         info = list(getattr(self.net, "feature_info", None) or [])
         if len(info) < stages:
-            raise PammError(
-                f"backbone {name!r} has {len(info)} stages, want {stages}"
-                + (f": set --model.stages {len(info)}" if info else "")
-            )
+            advice = ""
+            if info:
+                with torch.device("meta"):  # would it serve with fewer? It says so, if not
+                    Backbone(name, stages=len(info), width=width, stride=stride)
+                advice = f": set --model.stages {len(info)}"
+            raise PammError(f"backbone {name!r} has {len(info)} stages, want {stages}{advice}")
         reductions = [int(i["reduction"]) for i in info]
         self.plain = len(set(reductions)) == 1
         count = min(len(info), TAPS)

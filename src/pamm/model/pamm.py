@@ -152,7 +152,7 @@ class PAMM(nn.Module):
             {task: (B, channels, H, W)}, in the order of `config.tasks`.
 
         Raises:
-            ValueError: the image is not (B, 3, H, W) floating point.
+            TypeError, ValueError: the image is not (B, 3, H, W) floating point, or empty.
             PammError: called by torch.jit.trace.
         """
         if torch.jit.is_tracing():
@@ -160,7 +160,10 @@ class PAMM(nn.Module):
                 "torch.jit.trace would fix the size of the image and the order of the scan in "
                 "silence: use torch.export.export"
             )
-        if image.dim() != 4 or image.shape[1] != 3 or not image.is_floating_point():
+        if not isinstance(image, Tensor):
+            raise TypeError(f"image: got {type(image).__name__}, want a tensor (B, 3, H, W)")
+        fits = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
+        if not fits or 0 in image.shape:
             raise ValueError(
                 f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
             )
@@ -211,7 +214,7 @@ class PAMM(nn.Module):
             bias.fill_(value)
 
     def subset(self, tasks: str | Sequence[str]) -> "PAMM":
-        """A model of some of the tasks, or one, with copies of their weights, in the config's order.
+        """A model of some of the tasks, or one, with copies of their weights, in their order here.
 
         In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
 
@@ -220,6 +223,8 @@ class PAMM(nn.Module):
                 look at each other, as the rest would predict something else.
         """
         tasks = [tasks] if isinstance(tasks, str) else list(tasks)
+        if not tasks:
+            raise PammError(f"tasks: got none, want one or more of {', '.join(self.config.tasks)}")
         for name in tasks:
             if name not in self.config.tasks:
                 raise PammError(unknown("task", name, self.config.tasks))
