@@ -71,7 +71,10 @@ def test_a_triangle_has_half_the_pixels_of_its_box():
 
 def annotations(root: Path, name: str = "a.json", **changes) -> None:
     values = {
-        "images": [{"id": 1, "file_name": "x/1.jpg", "height": 6, "width": 9}],
+        "images": [
+            {"id": 1, "file_name": "x/1.jpg", "height": 6, "width": 9},
+            {"id": 3, "file_name": "y.png", "height": 1, "width": 2},
+        ],
         "categories": [{"id": 9, "name": "cup"}, {"id": 2, "name": "table é"}],
         "annotations": [
             {"id": 1, "image_id": 1, "category_id": 9, "segmentation": [[3, 2, 5, 2, 5, 4, 3, 4]]},
@@ -94,7 +97,7 @@ def test_smaller_objects_are_in_front(tmp_path):
     assert task.class_names == ("background", "table é", "cup")
     layout = Folder.layout(tmp_path)
     assert layout.validation == 0.1
-    assert (tmp_path / layout.lists["train"]).read_text() == "x/1\n"
+    assert (tmp_path / layout.lists["train"]).read_text() == "x/1\ny\n"
     with pytest.raises(PammError, match="is there already; delete it"):
         convert_coco(tmp_path, {"train": ("a.json", "images")})
 
@@ -108,6 +111,7 @@ def test_more_than_255_categories(tmp_path):
     assert (task.channels, task.ignore_index) == (1204, 65535)
 
 
+CUP = {"id": 1, "file_name": "x/1.jpg", "height": 6, "width": 9}
 CROWD = {"id": 5, "image_id": 1, "category_id": 9}
 
 
@@ -142,6 +146,9 @@ def test_places_that_are_not_there(tmp_path):
         convert_coco(tmp_path, {"train": ("b.json", "images")})
     with pytest.raises(PammError, match="no folder 'pictures' in"):
         convert_coco(tmp_path, {"train": ("a.json", "pictures")})
+    annotations(tmp_path, "c.json", images=[CUP], annotations=[])
+    with pytest.raises(PammError, match="there is 1: give at least 2, or annotations of val"):
+        convert_coco(tmp_path, {"train": ("c.json", "images")})
     annotations(tmp_path, "b.json", categories=[{"id": 9, "name": "x"}, {"id": 2, "name": "y"}])
     with pytest.raises(PammError, match="different categories"):
         convert_coco(tmp_path, {"train": ("a.json", "images"), "val": ("b.json", "images")})

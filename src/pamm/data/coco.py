@@ -61,6 +61,11 @@ def convert_coco(root: Path, splits: Mapping[str, tuple[str, str]]) -> Path:
     first = read["train"]
     if any(split.classes != first.classes for split in read.values()):
         raise PammError("the annotation files have different categories; convert them one by one")
+    if "val" not in splits and len(first.images) < 2:
+        raise PammError(
+            f"a tenth of the images is for validation, and there is {len(first.images)}: give at "
+            "least 2, or annotations of val"
+        )
     for split, (_, images) in splits.items():
         _check_folder(root, images)
         _draw_split(read[split], root / "semseg" / images, f"drawing {split} labels")
