@@ -146,7 +146,8 @@ def test_places_that_are_not_there(tmp_path):
         convert_coco(tmp_path, {"train": ("b.json", "images")})
     with pytest.raises(PammError, match="no folder 'pictures' in"):
         convert_coco(tmp_path, {"train": ("a.json", "pictures")})
-    annotations(tmp_path, "c.json", images=[CUP], annotations=[])
+    cup = {**CROWD, "segmentation": [[3, 2, 5, 2, 5, 4]]}
+    annotations(tmp_path, "c.json", images=[CUP], annotations=[cup])
     with pytest.raises(PammError, match="there is 1: give at least 2, or annotations of val"):
         convert_coco(tmp_path, {"train": ("c.json", "images")})
     annotations(tmp_path, "b.json", categories=[{"id": 9, "name": "x"}, {"id": 2, "name": "y"}])
