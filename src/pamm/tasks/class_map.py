@@ -58,7 +58,7 @@ class ClassMap(Task, ABC):
                 "channels; give one name a channel, or ()"
             )
         for class_name in self.class_names:
-            if not isinstance(class_name, str) or not class_name.isprintable():
+            if not class_name.isprintable():
                 raise PammError(
                     f"task {self.name!r}: class name {class_name!a}: want text in one line "
                     "that can be printed"
