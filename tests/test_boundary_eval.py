@@ -234,7 +234,7 @@ def test_command_writes_report_and_plot(maps, folders, tmp_path, capsys):
         assert min(plot.size) > 500
 
 
-@pytest.mark.parametrize("out", ["mine.png", ".", "p/a.png/mine.json"])
+@pytest.mark.parametrize("out", ["mine.png", "mine.csv", ".", "p/a.png/mine.json"])
 def test_a_report_that_cannot_be_written_is_known_before_the_work(
     folders, tmp_path, out, monkeypatch, capsys
 ):
@@ -244,6 +244,15 @@ def test_a_report_that_cannot_be_written_is_known_before_the_work(
     assert end.value.code == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("pamm: ")]
     assert "--out" in line
+
+
+def test_what_a_list_leaves_out_is_not_said_to_lack_a_truth(folders, tmp_path, capsys):
+    names = sorted(path.stem for path in folders[1].iterdir())
+    (tmp_path / "list.txt").write_text(names[0] + "\n")
+    images, out = ["--list", str(tmp_path / "list.txt")], ["--out", str(tmp_path / "mine.json")]
+    main(["boundary-eval", *map(str, folders), "--max-dist", "0.02", *images, *out])
+    rest = f"not used, as not in the list or without ground truth: {len(names) - 1} predictions"
+    assert rest in capsys.readouterr().out
 
 
 def test_scores_are_printed_where_the_report_cannot_be_written(

@@ -3,6 +3,7 @@
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_half_precision_is_a_little_less_exact(model: Fake) -> None:
     rounded = predict(model, image, precision="bf16-mixed")["depth"]
     assert rounded.dtype == exact.dtype == np.float32
     assert 0 < np.abs(rounded - exact).max() < 0.05 * exact.max()
+
+
+@pytest.mark.parametrize("max_side", [0, "9", 10.5, True])
+def test_a_side_that_is_no_number_of_pixels(model: Fake, max_side: Any) -> None:
+    with pytest.raises(PammError, match="max_side is .*, must be a whole number of pixels"):
+        predict(model, photo(5, 5), max_side=max_side)
+
+
+def test_a_path_in_the_place_of_a_model() -> None:
+    with pytest.raises(PammError, match="got 'runs/demo', want a network, such as pamm.load"):
+        predict("runs/demo", photo(5, 5))  # type: ignore[arg-type]
 
 
 def test_large_images_are_shrunk_for_the_network_only(model: Fake) -> None:

@@ -114,6 +114,8 @@ def test_the_doubt_about_table_iv_is_noted():
 def test_tables_that_are_not_there():
     with pytest.raises(PammError, match="'table-9': did you mean 'table-"):
         PAPER.table("table-9", "pascal_context")
+    with pytest.raises(PammError, match="'table-99': did you mean 'table-"):
+        PAPER.table("table-99", "synthetic")
     with pytest.raises(PammError, match="no published table has the data set 'synthetic'"):
         PAPER.table("table-1", "synthetic")
 
