@@ -6,13 +6,13 @@ On maps of 448x576, in turn. Printed: the lower quartile of each, and the ratio.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pamm.bench.timing import timed
 from pamm.channels import largest, length, unit
 from pamm.memory import keep_freed_memory
 
@@ -58,10 +58,9 @@ def main() -> None:
         times: tuple[list[float], list[float]] = ([], [])
         for i in range(arguments.rounds + 3):
             for function, samples in zip(passes, times, strict=True):
-                start = time.perf_counter()
-                function()
+                seconds, _ = timed(function)
                 if i > 2:  # the first calls warm up
-                    samples.append((time.perf_counter() - start) * 1e3)
+                    samples.append(seconds * 1e3)
         before, after = (sorted(samples)[len(samples) // 4] for samples in times)
         print(f"{what}: {before:.2f} and {after:.2f} ms, ratio {before / after:.1f}", flush=True)
 

@@ -1,6 +1,6 @@
 """Reductions over the channels of maps (B, C, ...): axis 1, short, its numbers far apart in memory.
 
-torch's own take up to 150 times as long on a CPU, since they go along that axis for every pixel
+torch's own take 4 to 50 times as long on a CPU, since they go along that axis for every pixel
 (`benchmarks/channels.py`).
 """
 

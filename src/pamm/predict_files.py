@@ -23,6 +23,8 @@ Save = Literal["png", "npz", "npy", "overlay", "overview"]
 DEFAULT_SAVE: tuple[Save, ...] = ("png", "npz", "overview")
 ARRAYS = "arrays.npz"
 OVERVIEW = "overview.png"
+ENDINGS = {"png": ".png", "npy": ".npy", "overlay": ".overlay.png"}
+"""Of the files of each task."""
 
 _RANGE_PIXELS = 2**22  # the most that the range of a picture's values is computed from
 
@@ -178,8 +180,7 @@ def _write(
 
 def _others(folder: Path, tasks: Iterable[str], save: set[str]) -> list[str]:
     """The files in an image's folder that this call did not write."""
-    endings = {"png": ".png", "npy": ".npy", "overlay": ".overlay.png"}
-    own = {name + ending for kind, ending in endings.items() if kind in save for name in tasks}
+    own = {name + ending for kind, ending in ENDINGS.items() if kind in save for name in tasks}
     own |= {name for kind, name in (("npz", ARRAYS), ("overview", OVERVIEW)) if kind in save}
     return sorted(
         shown(path.relative_to(folder)) for path in folder.glob("*") if path.name not in own
@@ -198,7 +199,7 @@ def _write_task(
     """Write what is wanted of a task, with `add` for its array; its place in the overview."""
     array = decoded(logits, task, (picture.shape[0], picture.shape[1]), compact="npy" not in save)
     if "npy" in save:
-        write_npy(folder / f"{name}.npy", array)
+        write_npy(folder / (name + ENDINGS["npy"]), array)
     if add:
         add(name, halved(array))
     if not save & {"png", "overlay", "overview"}:
@@ -206,9 +207,9 @@ def _write_task(
     values = task.value_range(_sparse(array))
     coloured = drawn_in_strips(task, array, values)
     if "png" in save:
-        write_png(folder / f"{name}.png", coloured)
+        write_png(folder / (name + ENDINGS["png"]), coloured)
     if "overlay" in save:
-        write_png(folder / f"{name}.overlay.png", blended(picture, coloured))
+        write_png(folder / (name + ENDINGS["overlay"]), blended(picture, coloured))
     legend = Legend(task.caption(), dict(sorted(task.legend(array).items())))
     return Cell(thumbnail(coloured), task.caption(values)), legend
 

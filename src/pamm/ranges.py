@@ -135,26 +135,27 @@ def _check(kind: Any, value: Any, name: str) -> None:
             _check_number(arguments[0], limits, value, name)
         _check(arguments[0], value, name)
     elif origin in (typing.Union, types.UnionType):
-        if value is not None and types.NoneType in arguments:
-            others = [a for a in arguments if a is not types.NoneType]
-            if len(others) == 1:
-                _check(others[0], value, name)
-        elif set(arguments) <= set(_PLAIN) and type(value) not in arguments:
-            wanted = " or ".join(_PLAIN[argument] for argument in arguments)
+        others = [a for a in arguments if a is not types.NoneType]
+        if value is None and types.NoneType in arguments:
+            return
+        if len(others) == 1:
+            _check(others[0], value, name)
+        elif set(others) <= set(_PLAIN) and type(value) not in others:
+            wanted = " or ".join(_PLAIN[other] for other in others)
             raise PammError(f"{name}: got {value!r}, want {wanted}")
     elif kind in _PLAIN and not isinstance(value, kind):
         raise PammError(f"{name}: got {value!r}, want {_PLAIN[kind]}")
     elif origin is typing.Literal and value not in arguments:
         known = ", ".join(str(argument) for argument in arguments)
         raise PammError(f"{name}: got {value!r}, want one of {known}")
-    elif origin in (tuple, list) and isinstance(value, tuple | list):
+    elif origin in (tuple, list):
+        if not isinstance(value, tuple | list):
+            raise PammError(f"{name}: got {value!r}, want several values")
         kinds = arguments[:1] * len(value) if origin is list or arguments[-1] is ... else arguments
         if len(kinds) != len(value):
             raise PammError(f"{name}: got {value!r}, want {len(kinds)} values")
         for one, item in zip(kinds, value, strict=True):
             _check(one, item, name)
-    elif origin in (tuple, list):
-        raise PammError(f"{name}: got {value!r}, want several values")
     elif origin is dict:
         if not isinstance(value, Mapping):
             raise PammError(f"{name}: got {value!r}, want {{name: value, ...}}")

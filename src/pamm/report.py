@@ -1,13 +1,12 @@
 """Tables on the terminal."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
 from pamm.terminal import console
-from pamm.text import counted, for_table
+from pamm.text import cell, counted, for_table
 
 
 def print_scores(report: Mapping[str, Any]) -> None:
@@ -23,16 +22,17 @@ def print_scores(report: Mapping[str, Any]) -> None:
         table.add_column("model / constant", justify="right")
     for name, task in report["tasks"].items():
         score, unit = task["score"], task["unit"]
-        value = number(report["scores"][name][score])
+        value = report["scores"][name][score]  # None: nothing valid was seen
         row = [
             name,
             f"{score} ({unit})" if unit else score,
             "higher" if task["higher_is_better"] else "lower",
-            shown(value),
+            cell(value, 3),
         ]
         if trivial:
-            constant = number(trivial[name][score])
-            row += [shown(constant), shown(value / constant, 2) if constant else "-"]
+            constant = trivial[name][score]
+            share = value / constant if value is not None and constant else None
+            row += [cell(constant, 3), cell(share, 2)]
         table.add_row(*row)
     terminal = console()
     terminal.print(for_table(report["model"]))
@@ -67,13 +67,3 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
 def _limit(protocol: Mapping[str, Any]) -> str:
     """Where a metric leaves out what is far away: how far."""
     return f" (depth up to {protocol['max_depth']:g} m does)" if "max_depth" in protocol else ""
-
-
-def shown(value: float, digits: int = 3) -> str:
-    """A number of a table, "-" for NaN."""
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def number(value: float | None) -> float:
-    """A score of a report, where None stands for NaN: nothing valid was seen."""
-    return float("nan") if value is None else value

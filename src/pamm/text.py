@@ -78,3 +78,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     ('1 image', '2 images', '0 entries')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def cell(value: float | None, decimals: int) -> str:
+    """A number as printed in tables; "-" where there is none.
+
+    >>> cell(1 / 3, 2), cell(-0.001, 2), cell(None, 2)
+    ('0.33', '0.00', '-')
+    """
+    return "-" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # no -0.00

@@ -148,7 +148,9 @@ def test_places_that_are_not_there(tmp_path):
         convert_coco(tmp_path, {"train": ("a.json", "pictures")})
     cup = {**CROWD, "segmentation": [[3, 2, 5, 2, 5, 4]]}
     annotations(tmp_path, "c.json", images=[CUP], annotations=[cup])
-    with pytest.raises(PammError, match="there is 1: give at least 2, or annotations of val"):
+    with pytest.raises(
+        PammError, match="validation takes a share of the images; got 1, want 2 or more"
+    ):
         convert_coco(tmp_path, {"train": ("c.json", "images")})
     annotations(tmp_path, "b.json", categories=[{"id": 9, "name": "x"}, {"id": 2, "name": "y"}])
     with pytest.raises(PammError, match="different categories"):

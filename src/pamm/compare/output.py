@@ -17,7 +17,7 @@ from pamm.files import write_text
 from pamm.published import decimals, published
 from pamm.strict_json import to_json
 from pamm.terminal import console
-from pamm.text import for_markdown, for_table, utf8
+from pamm.text import cell, for_markdown, for_table, utf8
 
 BEST, SECOND = "best", "second"
 DAGGER = " †"
@@ -117,8 +117,3 @@ def ranked(cells: list[str], column: Column | None) -> list[tuple[str, str]]:
         return [(text, "") for text in cells]
     rank = {order[0]: BEST, order[1]: SECOND}
     return [(text, rank.get(float(text), "") if text != "-" else "") for text in cells]
-
-
-def cell(value: float | None, decimals: int) -> str:
-    """A number as printed; "-" where there is none."""
-    return "-" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # no -0.00

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamm.data.folder import DESCRIPTION
+from pamm.data.ids import share_of
 from pamm.errors import PammError
 from pamm.files import write_text
 from pamm.images import write_png
@@ -24,6 +25,8 @@ from pamm.tasks import IGNORE
 Mask = NDArray[np.bool_]
 
 BACKGROUND = "background"
+VALIDATION = 0.1
+"""Share of the images, where no annotations are for validation."""
 _IGNORE_16 = 65535  # where 255 is a class
 
 
@@ -61,11 +64,8 @@ def convert_coco(root: Path, splits: Mapping[str, tuple[str, str]]) -> Path:
     first = read["train"]
     if any(split.classes != first.classes for split in read.values()):
         raise PammError("the annotation files have different categories; convert them one by one")
-    if "val" not in splits and len(first.images) < 2:
-        raise PammError(
-            f"a tenth of the images is for validation, and there is {len(first.images)}: give at "
-            "least 2, or annotations of val"
-        )
+    if "val" not in splits:
+        share_of([image["file_name"] for image in first.images.values()], "val", VALIDATION)
     for split, (_, images) in splits.items():
         _check_folder(root, images)
         _draw_split(read[split], root / "semseg" / images, f"drawing {split} labels")
@@ -77,7 +77,10 @@ def convert_coco(root: Path, splits: Mapping[str, tuple[str, str]]) -> Path:
 
 
 def _description(folders: Mapping[str, str], classes: list[str]) -> str:
-    lines = ['images = "{split}/{id}.*"', *([] if "val" in folders else ["validation = 0.1"])]
+    lines = [
+        'images = "{split}/{id}.*"',
+        *([] if "val" in folders else [f"validation = {VALIDATION}"]),
+    ]
     lines += ["", "[splits]", *(f"{s} = {_quoted(f)}" for s, f in folders.items())]
     lines += ["", "[lists]", *(f'{split} = "semseg/{split}.txt"' for split in folders)]
     lines += ["", "[tasks.semseg]", 'files = "semseg/{split}/{id}.png"']

@@ -15,7 +15,6 @@ class_names = ["road", "sky"]         # and any field of the task
 """
 
 import dataclasses
-import difflib
 import os
 import posixpath
 import tomllib
@@ -137,16 +136,15 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
     patterns = _patterns(fields.pop("files", None), f"{where}.files")
     encoding = _encoding(fields.pop("encoding", None), f"{where}.encoding")
     kind = fields.pop("type", name)
-    if not isinstance(kind, str) or kind not in TASK_TYPES:
-        meant = difflib.get_close_matches("type", fields, cutoff=0.7) if kind == name else []
-        if meant:
-            raise PammError(f"{where}: unknown key {meant[0]!r}: did you mean 'type'?")
-        raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
-    known = {f.name: f for f in dataclasses.fields(TASK_TYPES[kind]) if f.name != "name"}
-    for key in fields:
+    is_known = isinstance(kind, str) and kind in TASK_TYPES
+    types = [TASK_TYPES[kind]] if is_known else TASK_TYPES.values()
+    known = {f.name: f for t in types for f in dataclasses.fields(t) if f.name != "name"}
+    for key in fields:  # first, as "type" itself may be mistyped
         if key not in known:
             names = ["files", "encoding", "type", *known]
             raise PammError(f"{where}: {unknown('key', key, names)}")
+    if not is_known:
+        raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
     if known["channels"].default is dataclasses.MISSING and not fields.keys() & _CLASSES:
         fields |= {key: v for key, v in encoding.about_task().items() if key in known}
     if "class_names" in fields and isinstance(fields["class_names"], list):

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pamm.data.encodings import ENCODINGS, Encoding, kind_for
 from pamm.data.folder import DESCRIPTION
+from pamm.data.ids import read_ids
 from pamm.data.nyud import NYUD
 from pamm.data.synthetic import Synthetic
 from pamm.errors import PammError
@@ -173,7 +174,7 @@ def _claim(out: Path, mark: str, title: str) -> None:
 def _check_list(path: Path, data: Synthetic) -> None:
     """Raise where a list that is there has rooms that the new one would leave out."""
     names = {data.name(index) for index in range(len(data))}
-    before = path.read_text("utf-8").split() if path.exists() else []
+    before = read_ids(path, "rooms") if path.exists() else []
     if lost := set(before) - names:
         raise PammError(
             f"{path} has {counted(len(before), 'room')}, {len(lost)} more than asked for; ask "
@@ -183,7 +184,7 @@ def _check_list(path: Path, data: Synthetic) -> None:
 
 def _write_description(path: Path, text: str) -> None:
     """Write the pamm.toml, unless one is there that somebody has changed."""
-    if path.exists() and path.read_text("utf-8") != text:
+    if path.exists() and path.read_bytes() != text.encode():
         raise PammError(
             f"{path} is not as pamm wrote it, or of other tasks; choose another folder or delete it"
         )

@@ -148,11 +148,13 @@ class Backbone(nn.Module):
         own = math.lcm(multiple, *self.net.pretrained_cfg.get("input_size", (3, 1, 1))[1:])
         sides = {multiple, 2 * multiple, 4 * multiple, own if own <= LARGEST_MULTIPLE else multiple}
         problem = ""
+        state = {k: v.to("meta") for k, v in chain(self.named_parameters(), self.named_buffers())}
         # Some models have no norm for intermediate maps, and say so by an assertion.
         for side, self.normed in product(sorted(sides), (True, False)):
             try:
                 for height, width in SIZES_TRIED:
-                    self._try(height * side, width * side)
+                    image = torch.empty(2, 3, height * side, width * side, device="meta")
+                    functional_call(self, state, image)
                 return side
             except Exception as error:  # each model of timm fails in a way of its own
                 problem = first_line(error) if side == multiple else problem
@@ -160,11 +162,6 @@ class Backbone(nn.Module):
             f"backbone {name!r} does not take images of any size ({problem}); docs/backbones.md "
             "lists those that do"
         )
-
-    def _try(self, height: int, width: int) -> None:
-        """A forward pass of an image that has a shape only; nothing is computed or changed."""
-        state = {k: v.to("meta") for k, v in chain(self.named_parameters(), self.named_buffers())}
-        functional_call(self, state, torch.empty(2, 3, height, width, device="meta"))
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
