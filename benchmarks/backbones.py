@@ -17,7 +17,7 @@ import torch
 
 from pamm.errors import PammError
 from pamm.model.backbone import Backbone
-from pamm.progress import progress
+from pamm.runtime.progress import progress
 
 WIDTH = 32
 CHOICES = [(drop_path, stages) for drop_path in (0.1, 0.0) for stages in (4, 3)]

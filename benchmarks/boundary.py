@@ -24,12 +24,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from pamm.bench.report import machine
-from pamm.boundary_forms import FORMS
 from pamm.data import Synthetic
-from pamm.files import write_text
 from pamm.metrics import BoundaryF, boundary_matching, boundary_native
+from pamm.metrics.boundary_forms import FORMS
 from pamm.metrics.edges import Bools, Floats, edge_nms, thin_nested
-from pamm.progress import progress
+from pamm.runtime.files import write_text
+from pamm.runtime.progress import progress
 
 SIZE, MAX_DIST = (425, 560), 0.011
 REACH = MAX_DIST * math.hypot(*SIZE)

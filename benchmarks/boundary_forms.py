@@ -17,12 +17,12 @@ import torch
 from scipy import ndimage
 from scipy.io import loadmat
 
-from pamm.boundary_eval import read_truth
-from pamm.boundary_forms import FORMS
 from pamm.data.pascal_context import label_boundary
-from pamm.images import list_images, read_image
+from pamm.evaluation.boundary_maps import read_truth
 from pamm.metrics import BoundaryF
-from pamm.progress import progress
+from pamm.metrics.boundary_forms import FORMS
+from pamm.pictures.images import list_images, read_image
+from pamm.runtime.progress import progress
 
 SEISM, HED = FORMS["seism"], FORMS["hed"]
 PALE = 0.05

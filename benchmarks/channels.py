@@ -1,4 +1,4 @@
-"""Milliseconds of reductions over few channels: torch's own, and those of `pamm.channels`.
+"""Milliseconds of reductions over few channels: torch's own, and those of `pamm.runtime.channels`.
 
     python benchmarks/channels.py [--rounds 15] [--threads 2]
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pamm.bench.timing import timed
-from pamm.channels import largest, length, unit
-from pamm.memory import keep_freed_memory
+from pamm.runtime.channels import largest, length, unit
+from pamm.runtime.memory import keep_freed_memory
 
 SIZE = (448, 576)
 Pass = Callable[[], object]

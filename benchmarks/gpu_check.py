@@ -31,8 +31,8 @@ from rich.table import Table
 
 from pamm.bench.peak import in_own_process, peak_memory
 from pamm.bench.report import machine, megabytes
-from pamm.files import write_text
-from pamm.terminal import console
+from pamm.runtime.files import write_text
+from pamm.runtime.terminal import console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +203,8 @@ def train_in_a_group(place: Place) -> str:
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment
 
-    import pamm.train
-    from pamm.distributed import end
+    import pamm.training.loop
+    from pamm.runtime.distributed import end
 
     def launch(devices: int, *, precision: Any, **_: Any) -> Fabric:
         fabric = Fabric(
@@ -217,7 +217,7 @@ def train_in_a_group(place: Place) -> str:
         fabric.launch()
         return fabric
 
-    with mock.patch.object(pamm.train, "launch", launch):
+    with mock.patch.object(pamm.training.loop, "launch", launch):
         found = train(["--train.precision", "bf16-mixed"], place)
     backend = torch.distributed.get_backend()
     summed = torch.ones(3, device=place.device)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pamm.memory import keep_freed_memory
-from pamm.model.upsampled_conv import upsampled_conv3x3
+from pamm.model.layers.upsampled_conv import upsampled_conv3x3
+from pamm.runtime.memory import keep_freed_memory
 
 
 def plain(x: Tensor, weight: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pamm.memory import keep_freed_memory
-from pamm.model.per_task import Pointwise
+from pamm.model.layers.per_task import Pointwise
+from pamm.runtime.memory import keep_freed_memory
 
 SHAPES = [  # batch, tasks, channels in and out of a task, height, width
     (8, 6, 32, 32, 12, 16),

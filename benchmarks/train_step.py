@@ -19,9 +19,9 @@ def measure(keep: bool, steps: int) -> list[float]:
     import torch
 
     from pamm.data import Synthetic
-    from pamm.memory import keep_freed_memory
     from pamm.model import PAMM
     from pamm.presets import preset
+    from pamm.runtime.memory import keep_freed_memory
 
     if keep:
         keep_freed_memory()

@@ -6,7 +6,7 @@ from pathlib import Path
 from skimage import data
 
 from pamm.data import Synthetic
-from pamm.images import write_png
+from pamm.pictures.images import write_png
 
 out = Path(sys.argv[1])
 rooms = Synthetic("val", size=(240, 320), count=4)  # larger than in training: any size will do

@@ -293,7 +293,7 @@ def test_a_model_that_does_not_fit_is_a_line(tmp_path, monkeypatch, capsys):
 
 
 def test_models_scan_with_the_backend_that_is_measured():
-    from pamm.model import pame
+    from pamm.model.pamm import pame
 
     before = pame.multi_directional_scan
     with model.scan_with("reference"):

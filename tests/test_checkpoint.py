@@ -17,8 +17,8 @@ from pamm.checkpoint import check_labels, find, load, newest, save
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.model import PAMM, ModelConfig
+from pamm.runtime.tensor_files import _Noting, read_training, read_weights, write_training
 from pamm.tasks import Boundary, Depth, Semseg, default_task
-from pamm.tensor_files import _Noting, read_training, read_weights, write_training
 
 TASKS = {"semseg": 5, "depth": 1}
 
@@ -239,12 +239,12 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, fil
     model = small()
     before = save(tmp_path, "last", 1, model, data=DataConfig(), training={"a": 1})
     if file == "model.safetensors":
-        monkeypatch.setattr("pamm.tensor_files.save_file", full_weights)
+        monkeypatch.setattr("pamm.runtime.tensor_files.save_file", full_weights)
     elif file == "config.json":
         monkeypatch.setattr("pamm.checkpoint.write_text", full_text)
     else:
         monkeypatch.setattr("torch.save", full_training)
-        monkeypatch.setattr("pamm.tensor_files._Noting", lambda _: noting)
+        monkeypatch.setattr("pamm.runtime.tensor_files._Noting", lambda _: noting)
         noting = _Noting(Full())
     with pytest.raises(OSError, match="No space left on device") as error:
         save(tmp_path, "last", 2, model, data=DataConfig(), training={"a": 2})
@@ -334,7 +334,7 @@ def test_an_unknown_kind_of_checkpoint(run):
 
 
 def test_a_hub_id(run, monkeypatch):
-    monkeypatch.setattr("pamm.hub.unreachable", lambda address: "")
+    monkeypatch.setattr("pamm.runtime.hub.unreachable", lambda address: "")
     import huggingface_hub
 
     monkeypatch.setattr(
@@ -344,7 +344,7 @@ def test_a_hub_id(run, monkeypatch):
 
 
 def test_a_hub_that_has_no_such_model(monkeypatch):
-    monkeypatch.setattr("pamm.hub.unreachable", lambda address: "")
+    monkeypatch.setattr("pamm.runtime.hub.unreachable", lambda address: "")
     import huggingface_hub
 
     def fail(*_: object, **__: object) -> str:

@@ -26,7 +26,7 @@ from pamm.data.encodings import ENCODINGS
 from pamm.model import PAMM, ModelConfig
 from pamm.prediction import MAX_SIDE
 from pamm.presets import PRESETS, preset
-from pamm.strict_json import to_json
+from pamm.runtime.strict_json import to_json
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (

@@ -12,9 +12,9 @@ from PIL import Image
 
 from fake_network import CHANNELS, Fake, photo, write_huge_png
 from pamm import predict_files as module
-from pamm.boundary_eval import boundary_eval
 from pamm.errors import PammError
-from pamm.images import read_image
+from pamm.evaluation.boundary_maps import boundary_eval
+from pamm.pictures.images import read_image
 from pamm.predict_files import inside, predict_files, shown
 from pamm.prediction import predict
 from pamm.tasks import Depth, Semseg

@@ -17,11 +17,11 @@ from pamm import prediction
 from pamm.data import DataConfig, eval_dataset, evaluation_batches, train_dataset
 from pamm.data.transforms import normalise
 from pamm.errors import PammError
-from pamm.images import strips
+from pamm.evaluation.views import forward_views
 from pamm.model import PAMM, ModelConfig
+from pamm.pictures.images import strips
 from pamm.prediction import predict
 from pamm.tasks import Depth, Semseg, Task, default_task
-from pamm.views import forward_views
 
 
 @pytest.fixture

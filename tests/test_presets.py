@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from pamm.data import DATASETS
-from pamm.describe import describe
 from pamm.errors import PammError
 from pamm.model import PAMM
+from pamm.model.describe import describe
 from pamm.presets import PRESETS, preset
 
 
@@ -74,7 +74,7 @@ class WithMore(PAMM):
 def test_describe_leaves_no_part_out(monkeypatch):
     config = preset("synthetic-tiny").experiment.model
     before = describe(config, (32, 48))
-    monkeypatch.setattr("pamm.describe.PAMM", WithMore)
+    monkeypatch.setattr("pamm.model.describe.PAMM", WithMore)
     found = describe(config, (32, 48))
     assert found.parameters == {**before.parameters, "sharpen": 3 * 3 * 9 + 3}
     assert found.flops == {**before.flops, "sharpen": 2 * 32 * 48 * 3 * 3 * 9}

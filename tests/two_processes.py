@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig
-from pamm.distributed import launch, mean_over
-from pamm.evaluate import evaluate_run
-from pamm.model import ModelConfig, per_task
-from pamm.model.batch_norm import synchronise
-from pamm.optim import OptimConfig
-from pamm.train import TrainConfig
+from pamm.evaluation.evaluate import evaluate_run
+from pamm.model import ModelConfig
+from pamm.model.layers import per_task
+from pamm.model.layers.batch_norm import synchronise
+from pamm.runtime.distributed import launch, mean_over
+from pamm.training.loop import TrainConfig
+from pamm.training.optim import OptimConfig
 
 TASKS = {
     "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,

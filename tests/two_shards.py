@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import pamm.train
+import pamm.training.loop
 from pamm.config import Experiment, run_experiment
-from pamm.optim import OptimConfig
+from pamm.training.optim import OptimConfig
 from two_processes import Patch, experiment, without_noise
 
 
@@ -62,7 +62,7 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     without_noise(Patch)
     sizes: list[dict[str, int]] = []
-    pamm.train.training_state = recording(sizes, pamm.train.training_state)
+    pamm.training.loop.training_state = recording(sizes, pamm.training.loop.training_state)
     run_experiment(sharded_experiment(strategy="fsdp"), folder / "shards")
     rank = os.environ["RANK"]
     (folder / f"sizes-{rank}.json").write_text(json.dumps(sizes))

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from pamm.device import torch_device
 from pamm.errors import PammError
-from pamm.files import reason, remove_folder, replacing_folder, write_text
-from pamm.hub import one_try
 from pamm.model import PAMM, ModelConfig
-from pamm.strict_json import from_json, read_json, to_json
+from pamm.runtime.device import torch_device
+from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
+from pamm.runtime.hub import one_try
+from pamm.runtime.strict_json import from_json, read_json, to_json
+from pamm.runtime.tensor_files import check_tensors, read_weights, write_training, write_weights
 from pamm.tasks import Task, task_from_dict
-from pamm.tensor_files import check_tensors, read_weights, write_training, write_weights
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 1

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from pamm.checkpoint import folders
 from pamm.data import DataConfig, dataset_tasks, select_tasks
-from pamm.distributed import will_be_first
 from pamm.errors import PammError, unknown
-from pamm.files import check_folder, locked, reason
 from pamm.model import ModelConfig
-from pamm.optim import OptimConfig
-from pamm.run_log import RECORDS, environment
-from pamm.strict_json import from_json, read_json, to_json
-from pamm.train import TrainConfig, matching_tasks, train
+from pamm.runtime.distributed import will_be_first
+from pamm.runtime.files import check_folder, locked, reason
+from pamm.runtime.strict_json import from_json, read_json, to_json
+from pamm.training.loop import TrainConfig, matching_tasks, train
+from pamm.training.optim import OptimConfig
+from pamm.training.run_log import RECORDS, environment
 
 CONFIG, ENVIRONMENT = "config.json", "environment.json"
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pamm.errors import PammError, unknown
-from pamm.files import check_folder
-from pamm.images import list_images, read_image, write_npy, write_png, writing_npz
-from pamm.precision import Precision
+from pamm.pictures.images import list_images, read_image, write_npy, write_png, writing_npz
+from pamm.pictures.visualise import Cell, Legend, blended, drawn_in_strips, panel, thumbnail
 from pamm.prediction import check_max_side, chosen_tasks, decoded, halved, image_logits
+from pamm.runtime.files import check_folder
+from pamm.runtime.precision import Precision
 from pamm.tasks import Task
-from pamm.visualise import Cell, Legend, blended, drawn_in_strips, panel, thumbnail
 
 Save = Literal["png", "npz", "npy", "overlay", "overview"]
 """What to write of an image: see `predict_files`."""

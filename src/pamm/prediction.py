@@ -16,9 +16,9 @@ from pamm.data.geometry import border_to
 from pamm.data.sample import collate
 from pamm.data.transforms import EvalTransform
 from pamm.errors import PammError, unknown
-from pamm.images import read_image, rgb_array, strips
-from pamm.inference import evaluation_view
-from pamm.precision import Precision, forward
+from pamm.pictures.images import read_image, rgb_array, strips
+from pamm.runtime.inference import evaluation_view
+from pamm.runtime.precision import Precision, forward
 from pamm.tasks import Task, default_task
 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor

@@ -52,8 +52,8 @@ def recipe(
         from pamm.config import Experiment
         from pamm.data import DataConfig
         from pamm.model import ModelConfig
-        from pamm.optim import OptimConfig
-        from pamm.train import TrainConfig
+        from pamm.training.loop import TrainConfig
+        from pamm.training.optim import OptimConfig
 
         return Experiment(
             model=ModelConfig(**model),

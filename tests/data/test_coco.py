@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pamm.data import Folder
 from pamm.data.coco import convert_coco, mask_of
 from pamm.errors import PammError
-from pamm.images import read_pixels
+from pamm.pictures.images import read_pixels
 
 SIZE = (6, 9)
 

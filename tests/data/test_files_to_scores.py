@@ -11,10 +11,10 @@ import pamm
 from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig, dataset_tasks
 from pamm.data.file_dataset import FileDataset
-from pamm.evaluate import evaluate_run
+from pamm.evaluation.evaluate import evaluate_run
 from pamm.model import ModelConfig
-from pamm.optim import OptimConfig
-from pamm.train import TrainConfig
+from pamm.training.loop import TrainConfig
+from pamm.training.optim import OptimConfig
 
 LACKING = {"semseg": ["0001", "2008_000001"], "normals": ["0002", "2009_000002"]}
 

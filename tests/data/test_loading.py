@@ -25,7 +25,7 @@ from pamm.data import (
 )
 from pamm.data.loading import ShardSampler, StreamSampler
 from pamm.errors import PammError
-from pamm.images import write_png
+from pamm.pictures.images import write_png
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from fake_layouts import fake_nyud, fake_pascal, mat, save, write_list
 
 from pamm.data import NYUD, Folder, PascalContext, verify
 from pamm.errors import PammError
-from pamm.strict_json import to_json
+from pamm.runtime.strict_json import to_json
 
 FEW = {"number of images"}  # the fakes are small
 

@@ -14,7 +14,6 @@ from scipy.signal import convolve2d
 from skimage.morphology import thin
 
 from pamm import native
-from pamm.boundary_forms import FORMS, BoundaryForm, boundary_form
 from pamm.errors import PammError
 from pamm.metrics import BoundaryF, boundary_matching, boundary_native
 from pamm.metrics.boundary_f import (
@@ -24,6 +23,7 @@ from pamm.metrics.boundary_f import (
     f_measure,
     image_counts,
 )
+from pamm.metrics.boundary_forms import FORMS, BoundaryForm, boundary_form
 from pamm.metrics.boundary_matching import Counts
 from pamm.metrics.edges import (
     edge_nms,

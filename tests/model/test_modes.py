@@ -8,9 +8,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pamm.errors import PammError
 from pamm.model import PAMM
-from pamm.model.constants import constant
+from pamm.model.layers.constants import constant
+from pamm.model.layers.upsampled_conv import bands
 from pamm.model.scan_order import cached_orders, make_orders
-from pamm.model.upsampled_conv import bands
 
 DYNAMIC = ({0: torch.export.Dim("batch", min=2, max=64)},)
 
@@ -66,7 +66,7 @@ def test_a_mode_leaves_nothing_behind(build, monkeypatch, mode: Callable, before
 
 
 def forget() -> None:
-    from pamm.model import constants
+    from pamm.model.layers import constants
 
     constants._kept.cache_clear()
     constants._array.cache_clear()

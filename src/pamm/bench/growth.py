@@ -12,7 +12,7 @@ from pamm.bench.implementations import MAMBA_SSM, MAMBAPY, SEQUENTIAL, Scan
 from pamm.bench.problems import PARTS, Shape
 from pamm.bench.report import Table, significant
 from pamm.bench.timing import Result, Settings
-from pamm.files import replacing
+from pamm.runtime.files import replacing
 
 SIDES = (16, 32, 64, 128, 256)
 """Of the square maps."""

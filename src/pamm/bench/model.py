@@ -18,13 +18,13 @@ from pamm.bench.peak import forbid_more_than_is_free, in_own_process, peak_memor
 from pamm.bench.report import Table, megabytes, milliseconds, show, significant, span, write_report
 from pamm.bench.timing import Result, Settings, interleave, timed
 from pamm.errors import PammError, unknown
-from pamm.memory import keep_freed_memory
 from pamm.model import PAMM, ModelConfig
-from pamm.model import pame as pame_module
+from pamm.model.pamm import pame as pame_module
 from pamm.ops import multi_directional_scan
 from pamm.ops.scan import BACKENDS
-from pamm.precision import Precision, forward
-from pamm.progress import ProgressLine
+from pamm.runtime.memory import keep_freed_memory
+from pamm.runtime.precision import Precision, forward
+from pamm.runtime.progress import ProgressLine
 from pamm.tasks import default_task
 
 INFERENCE, TRAINING = "inference", "training step"

@@ -17,9 +17,9 @@ from rich.table import Table as RichTable
 import pamm
 from pamm import doctor, native
 from pamm.bench.timing import Result
-from pamm.files import write_text
-from pamm.terminal import console
-from pamm.text import for_markdown, for_table
+from pamm.runtime.files import write_text
+from pamm.runtime.terminal import console
+from pamm.runtime.text import for_markdown, for_table
 
 PACKAGES = {"pamm": "pamm-vision", "timm": "timm", "triton": "triton", "mambapy": "mambapy"}
 """What the document names the versions of, and their distributions."""

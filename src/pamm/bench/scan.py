@@ -22,7 +22,7 @@ from pamm.bench.report import (
 )
 from pamm.bench.timing import Result, Settings
 from pamm.errors import PammError, unknown
-from pamm.progress import ProgressLine
+from pamm.runtime.progress import ProgressLine
 
 VECTOR_OPERATIONS = {FORWARD: 6.0, BOTH: 25.7}
 """Of the fused algorithm, for each channel, state, position and direction."""

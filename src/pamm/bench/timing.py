@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from pamm.errors import PammError
-from pamm.ranges import Count, Processes, Seconds, check_fields
+from pamm.runtime.ranges import Count, Processes, Seconds, check_fields
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from pamm.cli.compare import compare
 from pamm.cli.models import describe, evaluate, predict, presets, train
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
-from pamm.text import printable
+from pamm.runtime.text import printable
 
 COMMANDS: dict[str, Command] = {
     "train": train,
@@ -55,13 +55,13 @@ def run(arguments: Sequence[str]) -> None:
         raise
     except (PammError, OSError) as error:  # OSError: a folder that may not be written, a full disk
         # Of several processes that make the same mistake, the first one says so.
-        processes = sys.modules.get("pamm.distributed")
+        processes = sys.modules.get("pamm.runtime.distributed")
         alone = getattr(error, "of_one_process", False)
         if processes is None or processes.is_first() or alone:
             end(str(error))
         sys.exit(2)
     except RuntimeError as error:
-        processes = sys.modules.get("pamm.distributed")
+        processes = sys.modules.get("pamm.runtime.distributed")
         if processes and processes.another_has_failed(error):
             # With another code than 0, Fabric would kill the first one, which has its own.
             sys.exit(2 if processes.is_first() else 0)

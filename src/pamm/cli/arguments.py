@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pamm.errors import PammError, unknown
-from pamm.ranges import check_values, declarations
+from pamm.runtime.ranges import check_values, declarations
 
 Command = Callable[[Sequence[str]], None]
 Checkpoint = Literal["last", "best"]

@@ -7,8 +7,8 @@ from typing import Annotated
 import tyro
 
 from pamm.cli.arguments import note_missing_library, parse
-from pamm.ranges import Count, MatchDistance
-from pamm.text import counted
+from pamm.runtime.ranges import Count, MatchDistance
+from pamm.runtime.text import counted
 
 
 def boundary_eval(arguments: Sequence[str]) -> None:
@@ -40,7 +40,7 @@ def boundary_eval(arguments: Sequence[str]) -> None:
             images: File with the ids to score, one a line; else all.
             out: The report; the precision-recall plot goes beside it as .png.
         """
-        from pamm import boundary_eval as evaluation
+        from pamm.evaluation import boundary_maps as evaluation
 
         evaluation.check_out(out)
         note_missing_library()

@@ -37,7 +37,7 @@ def compare(arguments: Sequence[str]) -> None:
         from pamm.compare import compare as compare_runs
         from pamm.compare.output import print_comparison, write_comparison
         from pamm.compare.plot import draw_gains
-        from pamm.files import check_file
+        from pamm.runtime.files import check_file
 
         for suffix in (".md", ".json", ".png"):
             check_file(out.with_suffix(suffix), "choose another --out")

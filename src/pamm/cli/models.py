@@ -15,7 +15,7 @@ from pamm.cli.arguments import (
     parse,
 )
 from pamm.errors import PammError
-from pamm.ranges import BatchSize, Factor, Processes, Side
+from pamm.runtime.ranges import BatchSize, Factor, Processes, Side
 
 
 def train(arguments: Sequence[str]) -> None:
@@ -26,10 +26,10 @@ def train(arguments: Sequence[str]) -> None:
     base = experiment_of(name)
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
-    from pamm.distributed import is_first
     from pamm.model import ModelConfig
-    from pamm.optim import OptimConfig
-    from pamm.train import TrainConfig
+    from pamm.runtime.distributed import is_first
+    from pamm.training.loop import TrainConfig
+    from pamm.training.optim import OptimConfig
 
     def command(
         out: Path = Path("runs") / Path(name).stem,
@@ -63,7 +63,7 @@ def train(arguments: Sequence[str]) -> None:
 
 def evaluate(arguments: Sequence[str]) -> None:
     """Score a trained model on the data set it was trained on: pamm evaluate RUN."""
-    from pamm.precision import Precision
+    from pamm.runtime.precision import Precision
     from pamm.tasks import Protocol
 
     def command(
@@ -102,12 +102,12 @@ def evaluate(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
-        from pamm.device import torch_device
-        from pamm.distributed import is_first
-        from pamm.evaluate import Unfinished, evaluate_run
-        from pamm.memory import keep_freed_memory
-        from pamm.report import print_scores
-        from pamm.views import Views
+        from pamm.evaluation.evaluate import Unfinished, evaluate_run
+        from pamm.evaluation.score_table import print_scores
+        from pamm.evaluation.views import Views
+        from pamm.runtime.device import torch_device
+        from pamm.runtime.distributed import is_first
+        from pamm.runtime.memory import keep_freed_memory
 
         note_missing_library()
         keep_freed_memory()
@@ -139,8 +139,8 @@ def evaluate(arguments: Sequence[str]) -> None:
 
 def predict(arguments: Sequence[str]) -> None:
     """Predict on images of any size: pamm predict RUN IMAGE... --out DIR."""
-    from pamm.precision import Precision
     from pamm.predict_files import DEFAULT_SAVE, Save, predict_files
+    from pamm.runtime.precision import Precision
 
     def command(
         run: Run,
@@ -173,7 +173,7 @@ def predict(arguments: Sequence[str]) -> None:
         if not images:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
         from pamm.checkpoint import load
-        from pamm.memory import keep_freed_memory
+        from pamm.runtime.memory import keep_freed_memory
 
         note_missing_library()
         keep_freed_memory()
@@ -200,7 +200,7 @@ def describe(arguments: Sequence[str]) -> None:
             preset: A preset's name (see `pamm presets`) or the config.json of a run.
             size: Height and width of the image, if not the preset's.
         """
-        from pamm.describe import print_description
+        from pamm.model.describe import print_description
 
         experiment = experiment_of(preset)
         print_description(experiment.model, size or experiment.data.size)

@@ -10,7 +10,7 @@ import tyro
 
 from pamm.cli.arguments import Command, dispatch, experiment_of, given, parse
 from pamm.errors import PammError
-from pamm.ranges import Count, Range, Side
+from pamm.runtime.ranges import Count, Range, Side
 
 
 def doctor(arguments: Sequence[str]) -> None:
@@ -124,7 +124,7 @@ def prepare_data(arguments: Sequence[str]) -> None:
 def _verify(dataset: Any, root: Any, *, tasks: list[str] | None, as_json: bool) -> None:
     """Verify a data set and print the report; ends the program with code 1 if there are errors."""
     from pamm.data import verify
-    from pamm.strict_json import to_json
+    from pamm.runtime.strict_json import to_json
 
     report = verify(dataset, root, tasks=tasks)
     print(json.dumps(to_json(report), indent=1) if as_json else report.text())
@@ -218,7 +218,7 @@ def bench_scan(arguments: Sequence[str]) -> None:
 def bench_model(arguments: Sequence[str]) -> None:
     """Whole models with each backend of the scan: pamm bench model [--train]."""
     from pamm.bench.model import Settings, bench_model
-    from pamm.precision import Precision
+    from pamm.runtime.precision import Precision
 
     def command(
         settings: tyro.conf.OmitArgPrefixes[Settings],

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pamm.compare.delta_g import delta_g
+from pamm.compare.published import Table, published
 from pamm.compare.reports import Column, Report, check_comparable, read_report
-from pamm.delta_g import delta_g
 from pamm.errors import PammError
-from pamm.published import Table, published
-from pamm.text import counted
+from pamm.runtime.text import counted
 
 ROUNDING = 0.0051
 """How far a printed Delta_g may be from the exact one, in per cent."""

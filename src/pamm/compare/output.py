@@ -12,12 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pamm.compare.comparison import Comparison
+from pamm.compare.published import decimals, published
 from pamm.compare.reports import Column
-from pamm.files import write_text
-from pamm.published import decimals, published
-from pamm.strict_json import to_json
-from pamm.terminal import console
-from pamm.text import cell, for_markdown, for_table, utf8
+from pamm.runtime.files import write_text
+from pamm.runtime.strict_json import to_json
+from pamm.runtime.terminal import console
+from pamm.runtime.text import cell, for_markdown, for_table, utf8
 
 BEST, SECOND = "best", "second"
 DAGGER = " †"

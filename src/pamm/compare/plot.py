@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from pamm.compare.comparison import Comparison
 from pamm.compare.output import DAGGER
-from pamm.files import replacing
-from pamm.text import for_plot
+from pamm.runtime.files import replacing
+from pamm.runtime.text import for_plot
 
 RUN, PUBLISHED = "#1f6fb4", "#9aa5b1"
 

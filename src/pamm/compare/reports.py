@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pamm.compare.published import as_printed, printed_unit, published
 from pamm.errors import PammError
-from pamm.published import as_printed, printed_unit, published
-from pamm.strict_json import from_json, read_json
+from pamm.runtime.strict_json import from_json, read_json
 
 REPORT = "metrics.json"
 _DATA = {"name": str, "split": str, "images": int, "size": tuple[int, int]}

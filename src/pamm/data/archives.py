@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from pamm.errors import PammError
-from pamm.files import replacing
-from pamm.progress import progress
+from pamm.runtime.files import replacing
+from pamm.runtime.progress import progress
 
 _DAMAGE = (
     *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError),

@@ -10,7 +10,7 @@ from pamm.data.evidence import Evidence, evidence
 from pamm.data.file_dataset import FileDataset, Layout, fit
 from pamm.data.label_files import is_jpeg
 from pamm.errors import PammError
-from pamm.images import is_turned, read_image
+from pamm.pictures.images import is_turned, read_image
 from pamm.tasks import Task
 
 Size = tuple[int, int]

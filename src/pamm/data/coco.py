@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pamm.data.folder import DESCRIPTION
 from pamm.data.ids import share_of
 from pamm.errors import PammError
-from pamm.files import write_text
-from pamm.images import write_png
-from pamm.progress import progress
-from pamm.strict_json import read_json
+from pamm.pictures.images import write_png
+from pamm.runtime.files import write_text
+from pamm.runtime.progress import progress
+from pamm.runtime.strict_json import read_json
 from pamm.tasks import IGNORE
 
 Mask = NDArray[np.bool_]

@@ -18,8 +18,8 @@ from PIL import Image
 
 from pamm.data.scene_cache import default_root
 from pamm.errors import PammError
-from pamm.files import check_regular, replacing
-from pamm.images import read_pixels
+from pamm.pictures.images import read_pixels
+from pamm.runtime.files import check_regular, replacing
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from pamm.data.ids import read_ids, share_of
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
-from pamm.images import read_image, read_size
+from pamm.pictures.images import read_image, read_size
 from pamm.tasks import IGNORE, Task
 
 ROOT_VARIABLE = "PAMM_DATA"

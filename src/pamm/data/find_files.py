@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pamm.errors import PammError
-from pamm.images import SUFFIXES
+from pamm.pictures.images import SUFFIXES
 
 ANY = ".*"
 _SAME = ((".jpg", ".jpeg"), (".tif", ".tiff"))

@@ -24,8 +24,8 @@ from typing import Any, ClassVar
 from pamm.data.encodings import ENCODINGS, Encoding, check
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError, unknown
-from pamm.files import check_regular
-from pamm.strict_json import from_json
+from pamm.runtime.files import check_regular
+from pamm.runtime.strict_json import from_json
 from pamm.tasks import TASK_TYPES, Task
 
 DESCRIPTION = "pamm.toml"

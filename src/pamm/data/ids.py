@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from pamm.errors import PammError
-from pamm.files import check_regular
+from pamm.runtime.files import check_regular
 
 
 def read_ids(path: Path, split: str) -> list[str]:

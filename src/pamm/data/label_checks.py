@@ -12,8 +12,8 @@ from pamm.data.evidence import (
     one_sided,
     unlabelled,
 )
+from pamm.runtime.text import counted
 from pamm.tasks import Task
-from pamm.text import counted
 
 Cases = dict[Check, list[str]]
 """What was found: the files or ids of each kind of trouble; none where it is about all of them."""

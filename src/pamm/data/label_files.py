@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pamm.arrays import read_npy
 from pamm.errors import PammError
-from pamm.files import check_regular
-from pamm.images import read_image, read_pixels
+from pamm.pictures.images import read_image, read_pixels
+from pamm.runtime.arrays import read_npy
+from pamm.runtime.files import check_regular
 
 Array = NDArray[Any]
 

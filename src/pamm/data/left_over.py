@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from pamm.data.file_dataset import Layout
-from pamm.images import SUFFIXES
+from pamm.pictures.images import SUFFIXES
 
 ENDINGS = SUFFIXES | {".npy", ".npz", ".mat"}
 

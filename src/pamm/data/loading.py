@@ -31,8 +31,8 @@ from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
 from pamm.errors import PammError, unknown
-from pamm.processes import end_with_owner
-from pamm.ranges import Count, Factor, Share, Side, Workers, check_fields
+from pamm.runtime.processes import end_with_owner
+from pamm.runtime.ranges import Count, Factor, Share, Side, Workers, check_fields
 from pamm.tasks import Task
 
 DATASETS: dict[str, type[MultiTaskDataset]] = {

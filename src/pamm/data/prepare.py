@@ -6,7 +6,7 @@ from pathlib import Path
 from pamm.data.archives import unpack
 from pamm.data.file_dataset import FileDataset
 from pamm.errors import PammError
-from pamm.files import check_regular
+from pamm.runtime.files import check_regular
 
 DEPTH = 4  # folders within folders that a data set is looked for in
 ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".zip", ".gz", ".bz2", ".xz", ".zst")

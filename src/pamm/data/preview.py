@@ -7,8 +7,8 @@ from PIL import Image
 
 from pamm.data.dataset import MultiTaskDataset
 from pamm.errors import PammError
-from pamm.files import replacing
-from pamm.visualise import contact_sheet
+from pamm.pictures.visualise import contact_sheet
+from pamm.runtime.files import replacing
 
 
 def preview(dataset: MultiTaskDataset, count: int, out_path: str | os.PathLike[str]) -> Path:

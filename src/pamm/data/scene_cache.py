@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pamm.arrays import parse_npy
 from pamm.data.rooms import LABELS, VERSION, render_room
 from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
-from pamm.files import replacing
-from pamm.progress import progress
+from pamm.runtime.arrays import parse_npy
+from pamm.runtime.files import replacing
+from pamm.runtime.progress import progress
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pamm.errors
 from pamm.errors import PammError
-from pamm.processes import end_with_parent
+from pamm.runtime.processes import end_with_parent
 
 if TYPE_CHECKING:
     from pamm.data.scene_cache import SceneCache

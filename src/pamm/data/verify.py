@@ -17,8 +17,8 @@ from pamm.data.file_dataset import FileDataset, Layout
 from pamm.data.label_checks import Cases, check_labels
 from pamm.data.left_over import left_over
 from pamm.errors import PammError
-from pamm.progress import progress
-from pamm.text import counted
+from pamm.runtime.progress import progress
+from pamm.runtime.text import counted
 
 EXAMPLES = 3  # files named per finding
 SIZES = 5  # sizes named in the text

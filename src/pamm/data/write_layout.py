@@ -23,10 +23,10 @@ from pamm.data.ids import read_ids
 from pamm.data.nyud import NYUD
 from pamm.data.synthetic import Synthetic
 from pamm.errors import PammError
-from pamm.files import replacing, write_text
-from pamm.progress import progress
+from pamm.runtime.files import replacing, write_text
+from pamm.runtime.progress import progress
+from pamm.runtime.text import counted
 from pamm.tasks import Task
-from pamm.text import counted
 
 MARK = "written-by-pamm.json"  # says which rooms a folder holds
 

@@ -1,6 +1,6 @@
 """Scores of the six tasks: additive states, thin classes over pure functions, no task knowledge."""
 
-from pamm.delta_g import delta_g
+from pamm.compare.delta_g import delta_g
 from pamm.metrics.angular_error import MeanAngularError
 from pamm.metrics.base import Metric
 from pamm.metrics.boundary_f import BoundaryF

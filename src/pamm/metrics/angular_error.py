@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from pamm.channels import length, unit
 from pamm.metrics.base import Metric, State, check_pair, count, ratio, sum_per_image, to_float64
+from pamm.runtime.channels import length, unit
 
 # Share of pixels below these angles, in degrees: the usual companions of the mean.
 LIMITS = (11.25, 22.5, 30.0)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pamm import native
-from pamm.boundary_forms import FORMS, BoundaryForm
 from pamm.metrics import boundary_matching, boundary_native
 from pamm.metrics.base import Metric, State, check_binary, check_pair, check_probability
+from pamm.metrics.boundary_forms import FORMS, BoundaryForm
 from pamm.metrics.boundary_matching import Counts, Ints
 from pamm.metrics.edges import Bools, Floats
 
@@ -28,7 +28,7 @@ class BoundaryF(Metric):
 
     A is the number of people who marked the boundaries of an image, mostly 1.
 
-    What becomes of a prediction is up to the form (`pamm.boundary_forms`): mostly it is
+    What becomes of a prediction is up to the form (`pamm.metrics.boundary_forms`): mostly it is
     non-maximum-suppressed along the estimated normal, cut at each threshold and thinned. Then its
     pixels are matched one to one with each target's boundary pixels within max_dist of the image
     diagonal (0.0075 for PASCAL-Context, 0.011 for NYUD-v2). Precision is the share of predicted

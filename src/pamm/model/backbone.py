@@ -21,8 +21,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from pamm.errors import PammError, unknown
-from pamm.hub import one_try
-from pamm.model.linear import replace_linear_layers
+from pamm.model.layers.linear import replace_linear_layers
+from pamm.runtime.hub import one_try
 
 TAPS = 4
 SIZES_TRIED = ((1, 2), (5, 3))

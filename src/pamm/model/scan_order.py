@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pamm.errors import PammError, unknown
-from pamm.model.constants import constant
+from pamm.model.layers.constants import constant
 
 
 def hilbert(h: int, w: int) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pamm.errors import PammError, unknown
-from pamm.strict_json import from_json
+from pamm.runtime.strict_json import from_json
 from pamm.tasks.base import IGNORE, Protocol, Task
 from pamm.tasks.boundary import Boundary
 from pamm.tasks.depth import Depth

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pamm.errors import check_name
-from pamm.ranges import Channels, Weight, check_fields
+from pamm.runtime.ranges import Channels, Weight, check_fields
 
 if TYPE_CHECKING:
     from pamm.metrics import Metric

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
-from pamm.boundary_forms import boundary_form
-from pamm.ranges import MatchDistance, Share
+from pamm.metrics.boundary_forms import boundary_form
+from pamm.runtime.ranges import MatchDistance, Share
 from pamm.tasks.binary_map import BinaryMap
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Boundary(BinaryMap):
     max_dist: MatchDistance = 0.0075
     """Farthest match in the score, as a share of the image diagonal. Published: 0.011 NYUD."""
     form: str = "seism"
-    """Of the score, a key of `pamm.boundary_forms.FORMS`; published tables are in seism."""
+    """Of the score, a key of `pamm.metrics.boundary_forms.FORMS`; published tables are in seism."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pamm.channels import largest
 from pamm.errors import PammError
-from pamm.ranges import Range
+from pamm.runtime.channels import largest
+from pamm.runtime.ranges import Range
 from pamm.tasks.base import (
     FRACTION,
     IGNORE,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.ranges import Metres
+from pamm.runtime.ranges import Metres
 from pamm.tasks.base import Array, Picture, Task, mean_over_images, sums_and_counts
 from pamm.tasks.colours import INVALID, near_bright
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pamm.channels import unit
+from pamm.runtime.channels import unit
 from pamm.tasks.base import Array, Picture, Task, mean_over_images, sums_and_counts
 from pamm.tasks.colours import INVALID
 

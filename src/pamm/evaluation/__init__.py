@@ -1,0 +1,1 @@
+"""Scores: of models on data sets, of constants, and of anybody's boundary maps."""

@@ -1,0 +1,1 @@
+"""What a process runs on: files, devices, processes, precision, progress and text."""

@@ -1,0 +1,338 @@
+"""Training: the loop, on Lightning Fabric. A run is a pure function of its configuration.
+
+Every random number of step s on process r comes from (seed, s, r), and every batch from (seed, s),
+so a run that was killed and resumed ends with the weights of an unbroken one, bit by bit. The
+gradient is that of the whole batch, however it is divided among processes.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.utils.data import DataLoader
+
+from pamm import checkpoint
+from pamm.data import (
+    Batch,
+    DataConfig,
+    dataset_tasks,
+    eval_dataset,
+    evaluation_batches,
+    select_tasks,
+    train_dataset,
+    training_batches,
+)
+from pamm.errors import PammError
+from pamm.evaluation.evaluate import Scores, evaluate
+from pamm.model import PAMM, ModelConfig
+from pamm.model.layers.batch_norm import synchronise
+from pamm.runtime.distributed import Stop, is_sharded, launch, leave, total_over
+from pamm.runtime.files import check_room, write_text
+from pamm.runtime.memory import keep_freed_memory
+from pamm.runtime.precision import Precision
+from pamm.runtime.ranges import BatchSize, Count, Decay, Processes, Seed, Weight, check_fields
+from pamm.tasks import Task
+from pamm.training.optim import (
+    OptimConfig,
+    learning_rate,
+    make_optimizer,
+    set_learning_rate,
+    update_average,
+)
+from pamm.training.resume import restore, training_state
+from pamm.training.run_log import RunLog
+from pamm.training.sharding import gather_weights, shard
+from pamm.training.step import agree, diverged, gradient, seed_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, in what batches and with what precision; the defaults are the paper's."""
+
+    steps: Count = 40_000
+    """Optimiser steps."""
+    batch_size: BatchSize = 6
+    """Images per step, over all processes and accumulated parts."""
+    accumulate: BatchSize = 1
+    """Parts that the batch of a process is computed in, one after the other, to save memory; each
+    has its own batch statistics and number of labelled pixels."""
+    precision: Precision = "32-true"
+    """Of the arithmetic; the weights stay in float32."""
+    devices: Processes = 1
+    """Processes on this machine, one GPU each where there are GPUs. Under torchrun: torchrun's."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """How several processes hold the network: each all of it (ddp), or each a share of the weights,
+    gradients and optimiser state (fsdp), for a model that does not fit otherwise. The result is the
+    same."""
+    seed: Seed = 0
+    """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
+    load_balancing: Weight = 0.0
+    """Weight of the routers' load-balancing loss; 0 = off, as in the paper presets."""
+    ema: Decay = 0.0
+    """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
+    saved as the model and called the best. 0 = off: the weights themselves."""
+    gradient_checkpointing: bool = False
+    """Compute the backbone's blocks and the PAMEs twice to save memory; the result is the same.
+    Backbones with batch norms keep theirs."""
+    compile: bool = False
+    """Compile the network with torch.compile: some minutes before the first step."""
+    log_every: Count = 50
+    """Steps between two training records."""
+    validate_every: Count = 5_000
+    """Steps between two validations; there is always one at the end."""
+    checkpoint_every: Count = 1_000
+    """Steps between two checkpoints to resume from; there is always one before a validation."""
+    keep: Count = 1
+    """How many of these checkpoints to keep, the newest; and the best model."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.strategy == "fsdp" and self.ema:
+            raise PammError("ema: the average needs whole weights: leave it 0 with strategy fsdp")
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise PammError("precision: 16-mixed does not go with strategy fsdp: use bf16-mixed")
+        self.images_at_once(self.devices)
+
+    def images_at_once(self, processes: int) -> int:
+        """Images in one part of the batch of one of so many processes.
+
+        Raises:
+            PammError: the batch does not divide.
+        """
+        images, rest = divmod(self.batch_size, self.accumulate * processes)
+        if rest:
+            raise PammError(
+                f"batch_size: {self.batch_size} images do not divide into {processes} processes x "
+                f"{self.accumulate} accumulated parts; give a multiple of "
+                f"{self.accumulate * processes}"
+            )
+        return images
+
+
+def train(
+    *,
+    model: ModelConfig,
+    data: DataConfig,
+    optim: OptimConfig,
+    settings: TrainConfig,
+    run: Path,
+    papers: Mapping[str, Any],
+) -> Path:
+    """Train a model; start from the newest checkpoint in `run` if there is one.
+
+    Args:
+        model, data, optim, settings: what to train, on what, and how.
+        run: the run directory: gets last-<step>, best-<step>, metrics.jsonl and tensorboard.
+        papers: {file name: JSON value}, what a new run directory should say about itself; written
+            when all is ready for the first step.
+
+    Returns:
+        The folder of the final model.
+
+    Raises:
+        PammError: the data set lacks a task or has other classes, or the training diverged.
+        SystemExit: SIGTERM came; with code 143, after the step and a checkpoint.
+    """
+    tasks = matching_tasks(model, data)
+    keep_freed_memory()
+    fabric = launch(
+        settings.devices,
+        precision=settings.precision,
+        shard=shard if settings.strategy == "fsdp" else None,
+    )
+    network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
+    averaged, sharded = settings.ema > 0, is_sharded(fabric)
+    resumed = restore(run, network, averaged=averaged, sharded=sharded)
+    start, judged = resumed.step, resumed.judged
+    if averaged:
+        judged.to(fabric.device)
+    compiled: Any = torch.compile(network) if settings.compile else network
+    wrapped = fabric.setup_module(compiled)
+    optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
+    resumed.optimizer(optimizer, fabric)
+    optimizer = fabric.setup_optimizers(optimizer)
+    batches, validation = loaders(fabric, data, tasks, settings, start=start)
+    log = open_log(run, start, judged, settings, papers) if fabric.is_global_zero else None
+    validated: Any = fabric.broadcast(log.validations if log else None)
+
+    network.train()
+    stopping = False
+    with Stop() as stop, closing(log) if log else nullcontext():
+        for step in range(start, settings.steps + 1):  # so many are done
+            owed = due(step, settings.validate_every, settings.steps) and step not in validated
+            if owed and not stopping:
+                with stop.at_once():
+                    scores = validate(judged, validation, tasks, fabric)
+                if log:
+                    keep_scores(log, step, scores, judged, data=data, run=run)
+            if stopping or step == settings.steps:
+                break
+            seed_step(settings.seed, step, fabric.global_rank)
+            set_learning_rate(optimizer, rate := learning_rate(step, settings.steps, optim))
+            mine = gradient(
+                fabric, wrapped, network, batches, tasks,
+                parts=settings.accumulate, load_balancing=settings.load_balancing,
+            )  # fmt: skip
+            losses, stopping = agree(fabric, mine, stop.requested)
+            if not all(map(math.isfinite, losses.values())):
+                raise diverged(step, losses, run)
+            if optim.clip_norm:
+                fabric.clip_gradients(wrapped, optimizer, max_norm=optim.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            if settings.ema:
+                update_average(judged, network, settings.ema)
+            if log:
+                log.train(step + 1, losses, rate=rate)
+            if stopping or due_to_save(step + 1, settings):
+                if sharded:
+                    gather_weights(network, into=judged)
+                state = training_state(network, optimizer, fabric, averaged=averaged)
+                if log:
+                    checkpoint.save(
+                        run, "last", step + 1, judged, data=data, training=state, keep=settings.keep
+                    )
+    fabric.barrier()
+    if stopping:
+        leave(f"stopped after step {step}; go on with --resume")
+    return checkpoint.find(run)
+
+
+def initial_network(
+    model: ModelConfig,
+    data: DataConfig,
+    tasks: Mapping[str, Task],
+    settings: TrainConfig,
+    *,
+    processes: int,
+) -> PAMM:
+    """The network before the first step; one process or many start from the same weights."""
+    torch.manual_seed(settings.seed)
+    network = PAMM(model)
+    check_positions(network, data.size, settings)
+    network.tasks, network.crop_size = dict(tasks), data.size
+    network.image_size = train_dataset(data, tasks=tasks).largest()
+    network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
+    if processes > 1:
+        synchronise(network)
+    if settings.gradient_checkpointing:
+        network.recompute_activations()
+    return network
+
+
+def check_positions(network: PAMM, size: tuple[int, int], settings: TrainConfig) -> None:
+    """Raise where a batch norm would see a single position, which has no variance."""
+    backbone = network.backbone
+    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
+    apart = backbone.multiple if normed else backbone.stride  # of the coarsest map that has one
+    height, width = (math.ceil(side / backbone.multiple) for side in size)
+    positions = height * width * (backbone.multiple // apart) ** 2
+    if positions * settings.batch_size // settings.accumulate == 1:
+        raise PammError(
+            f"data.size: one crop of {size[0]}x{size[1]} is a single position of the network's "
+            f"maps, {apart} pixels apart, and batch norms need two: give a larger --data.size, or "
+            "more than one image in each part of --train.batch-size"
+        )
+
+
+def loaders(
+    fabric: Fabric,
+    data: DataConfig,
+    tasks: Mapping[str, Task],
+    settings: TrainConfig,
+    *,
+    start: int,
+) -> tuple[Iterator[Batch], DataLoader]:
+    """The training batches of this process from step `start` on, and its validation share."""
+    place = {"rank": fabric.global_rank, "world": fabric.world_size, "workers": data.workers}
+    batches = training_batches(
+        train_dataset(data, tasks=tasks),
+        batch_size=settings.images_at_once(fabric.world_size),
+        seed=settings.seed,
+        start=start * settings.accumulate,
+        **place,
+    )
+    on_device: Any = fabric.setup_dataloaders(batches, use_distributed_sampler=False)
+    validation = evaluation_batches(eval_dataset(data, tasks=tasks), batch_size=8, **place)
+    return iter(on_device), validation
+
+
+def open_log(
+    run: Path, start: int, network: PAMM, settings: TrainConfig, papers: Mapping[str, Any]
+) -> RunLog:
+    """The records of the run; a new one also gets its papers.
+
+    Raises:
+        PammError: there is no room for a checkpoint: its weights and the optimiser's two averages.
+    """
+    size = 3 * sum(p.numel() * p.element_size() for p in network.parameters())
+    check_room(run, size, "a checkpoint", "free some, or choose another --out")
+    for name, content in papers.items() if start == 0 else ():
+        write_text(run / name, json.dumps(content, indent=1) + "\n")
+    return RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
+
+
+def validate(
+    judged: PAMM, validation: DataLoader, tasks: Mapping[str, Task], fabric: Fabric
+) -> Scores:
+    """The scores of the whole validation, in every process."""
+    judged.to(fabric.device)
+    scores = evaluate(judged, validation, tasks, total=total_over(fabric))
+    if is_sharded(fabric):
+        judged.cpu()  # a whole model may not fit beside the training
+    return scores
+
+
+def keep_scores(
+    log: RunLog, step: int, scores: Scores, network: PAMM, *, data: DataConfig, run: Path
+) -> None:
+    """After a validation: the model if it is the best so far, and then the record of its scores.
+
+    In this order a record says that nothing of the validation is left to do.
+    """
+    loss = total_loss(scores, network.tasks)
+    if loss < min(log.validations.values(), default=math.inf):
+        checkpoint.save(run, "best", step, network, data=data)
+    log.validation(step, {"total": {"loss": loss}, **scores})
+
+
+def total_loss(scores: Scores, tasks: Mapping[str, Task]) -> float:
+    """The weighted sum of the losses of those tasks that any image had labels for; else NaN."""
+    weighted = [t.loss_weight * scores[n]["loss"] for n, t in tasks.items() if scores[n]["images"]]
+    return math.fsum(weighted) if weighted else math.nan
+
+
+def matching_tasks(model: ModelConfig, data: DataConfig) -> dict[str, Task]:
+    """The data set's tasks that the model predicts, in the model's order.
+
+    Raises:
+        PammError: the data set does not have a task, or has it with other channels.
+    """
+    tasks = select_tasks(dataset_tasks(data), model.tasks)
+    for name, task in tasks.items():
+        if task.channels != model.tasks[name]:
+            raise PammError(
+                f"task {name!r}: the model has {model.tasks[name]} channels, the data set "
+                f"{data.name!r} wants {task.channels}"
+            )
+    return tasks
+
+
+def due(done: int, every: int, steps: int) -> bool:
+    """Whether something that happens every so many steps, and at the end, happens now."""
+    return (done > 0 and done % every == 0) or done == steps
+
+
+def due_to_save(done: int, settings: TrainConfig) -> bool:
+    """Every so often, and before a validation, in which a run may be stopped at once."""
+    return any(
+        due(done, every, settings.steps)
+        for every in (settings.checkpoint_every, settings.validate_every)
+    )
