@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pamm.checkpoint import load
     from pamm.errors import PammError
-    from pamm.model import PAMM, ModelConfig
+    from pamm.model import PAMM
+    from pamm.model import PAMMConfig as ModelConfig
     from pamm.prediction import predict
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "PAMM": "pamm.model",
-    "ModelConfig": "pamm.model",
-    "PammError": "pamm.errors",
-    "load": "pamm.checkpoint",
-    "predict": "pamm.prediction",
+    "PAMM": ("pamm.model", "PAMM"),
+    "ModelConfig": ("pamm.model", "PAMMConfig"),
+    "PammError": ("pamm.errors", "PammError"),
+    "load": ("pamm.checkpoint", "load"),
+    "predict": ("pamm.prediction", "predict"),
 }
 __all__ = ["PAMM", "ModelConfig", "PammError", "load", "predict"]
 
@@ -32,7 +33,8 @@ __all__ = ["PAMM", "ModelConfig", "PammError", "load", "predict"]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'pamm' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    home, own = _HOMES[name]
+    return getattr(import_module(home), own)
 
 
 def __dir__() -> list[str]:

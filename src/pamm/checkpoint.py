@@ -9,6 +9,7 @@ deleted.
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import Any
 
 import torch
 
+from pamm import format_1
 from pamm.errors import PammError
-from pamm.model import PAMM, ModelConfig
+from pamm.model import Model, ModelConfig, build_model
+from pamm.predictor import Predictor
 from pamm.runtime.device import torch_device
 from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
 from pamm.runtime.hub import one_try
@@ -26,7 +29,7 @@ from pamm.runtime.tensor_files import check_tensors, read_weights, write_trainin
 from pamm.tasks import Task, task_from_dict
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
-FORMAT = 1
+FORMAT = 2
 _NAME = re.compile(r"(last|best)-\d+")
 
 
@@ -34,6 +37,8 @@ _NAME = re.compile(r"(last|best)-\d+")
 class Description:
     """What the config.json of a model folder says."""
 
+    format: int
+    """Of the folder: 2, or 1 of older ones."""
     model: ModelConfig
     """Without a source of backbone weights: these come from the folder, too."""
     tasks: dict[str, Task]
@@ -52,13 +57,16 @@ def load(
     tasks: str | Sequence[str] | None = None,
     checkpoint: str = "last",
     device: str | torch.device = "cpu",
-) -> PAMM:
-    """A trained model in evaluation mode; `tasks`, `image_size` and `crop_size` are attached.
+) -> Predictor:
+    """A trained network in evaluation mode, with its tasks and the sizes of its images.
+
+    It maps images (B, 3, H, W), RGB in 0..1, to {task: logits}, and is what `pamm.predict` takes.
 
     Args:
         source: a run directory, a folder with model.safetensors and config.json, or the id
             "owner/name" of a repository on the Hugging Face hub that holds these two files.
-        tasks: a subset of its tasks, or one; None = all.
+        tasks: a subset of its tasks, or one; None = all. Of a model whose tasks look at each other
+            all are computed all the same.
         checkpoint: which one of a run directory: "last" or "best".
         device: where to put it; "auto" is a GPU where there is one.
 
@@ -68,10 +76,17 @@ def load(
     place = torch_device(device)
     folder = find(source, checkpoint=checkpoint)
     saved = read_description(folder)
-    model = PAMM(saved.model)
-    load_weights(model, folder)
-    model.tasks = dict(saved.tasks)
-    model.image_size, model.crop_size = saved.image_size, saved.crop_size
+    network = build_model(saved.model)
+    load_weights(network, folder, saved.format)
+    if saved.format != FORMAT:
+        print(
+            f"pamm: {str(folder)!r} has format {saved.format}, of an older version: it is read as "
+            f"it was meant, and saved in format {FORMAT}",
+            file=sys.stderr,
+        )
+    model = Predictor(
+        network, saved.tasks or None, image_size=saved.image_size, crop_size=saved.crop_size
+    )
     if tasks is not None:
         model = model.subset(tasks)
     return model.to(place).eval()
@@ -139,7 +154,7 @@ def save(
     run: Path,
     kind: str,
     step: int,
-    model: PAMM,
+    model: Predictor,
     *,
     data: Any,
     training: dict | None = None,
@@ -151,14 +166,14 @@ def save(
         run: the run directory.
         kind: "last" or "best".
         step: steps done.
-        model: its config, weights and tasks are written.
+        model: the config and weights of its network and its tasks are written.
         data: the configuration of the data set it was trained on, a dataclass; for evaluation.
         training: what a resumed training needs; tensors, numbers and strings only.
         keep: how many of this kind to keep, this one and those of the highest steps.
     """
     config = {
         "format": FORMAT,
-        "model": to_json(model.config),
+        "model": to_json(model.network.config),
         "tasks": {name: task.to_dict() for name, task in model.tasks.items()},
         "image_size": model.image_size,
         "crop_size": model.crop_size,
@@ -167,7 +182,7 @@ def save(
     }
     final = run / f"{kind}-{step:06d}"
     with replacing_folder(final) as folder:
-        write_weights(model.state_dict(), folder / WEIGHTS)
+        write_weights(model.network.state_dict(), folder / WEIGHTS)
         write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
         if training is not None:
             write_training(training, folder / TRAINING)
@@ -187,15 +202,18 @@ def read_description(folder: Path) -> Description:
     saved, file = read_json(path), repr(str(path))
     if not isinstance(saved, dict) or not {"model", "tasks"} <= set(saved):
         raise PammError(f"{file} does not describe a PAMM model")
-    if saved.get("format") != FORMAT:
+    for part in ("model", "tasks"):
+        if not isinstance(saved[part], dict):
+            raise PammError(f"{file}: {part}: want an object, {{...}}")
+    if saved.get("format") == 1:
+        saved["model"] = format_1.new_config(saved["model"])
+    elif saved.get("format") != FORMAT:
         raise PammError(
             f"{file} has format {saved.get('format')!r}, this version of pamm reads {FORMAT}: "
             "update pamm, or save the model again"
         )
-    for part in ("model", "tasks"):
-        if not isinstance(saved[part], dict):
-            raise PammError(f"{file}: {part}: want an object, {{...}}")
     description = Description(
+        format=saved["format"],
         model=from_json(
             ModelConfig, {**saved["model"], "pretrained": False}, where=f"{file}: model"
         ),
@@ -242,14 +260,16 @@ def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where
         )
 
 
-def load_weights(model: PAMM, folder: Path) -> None:
-    """Read the weights of a checkpoint folder into a model of the same configuration.
+def load_weights(model: Model, folder: Path, format: int = FORMAT) -> None:
+    """Read the weights of a checkpoint folder, of a format, into a model of its configuration.
 
     Raises:
         PammError: the file is missing, damaged, or of another model.
     """
     path = folder / WEIGHTS
     tensors = read_weights(path)
+    if format == 1:
+        tensors = format_1.new_names(tensors)
     check_tensors(tensors, model.state_dict(), path)
     model.load_state_dict(tensors)
 

@@ -1,13 +1,14 @@
 """A whole experiment as one value: what to train, on what, how. A run directory records it."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from pamm.checkpoint import folders
 from pamm.data import DataConfig, dataset_tasks, select_tasks
 from pamm.errors import PammError, unknown
-from pamm.model import ModelConfig
+from pamm.model import ModelConfig, model_type
 from pamm.runtime.distributed import will_be_first
 from pamm.runtime.files import check_folder, locked, reason
 from pamm.runtime.strict_json import from_json, read_json, to_json
@@ -38,6 +39,18 @@ class Experiment:
                 raise PammError(unknown("task", name, self.model.tasks))
         tasks = {name: c for name, c in self.model.tasks.items() if name in names}
         return replace(self, model=replace(self.model, tasks=tasks))
+
+    def with_model(self, name: str) -> "Experiment":
+        """The experiment with another model, on the same backbone.
+
+        It keeps the fields that the two models share, and has its own defaults for the rest.
+
+        Raises:
+            PammError: an unknown model.
+        """
+        config: Any = model_type(name).Config
+        shared = {f.name: getattr(self.model, f.name, f.default) for f in fields(config) if f.init}
+        return replace(self, model=config(**shared))
 
     def changed_from(self, preset: "Experiment", names: list[str] | None) -> "Experiment":
         """The experiment with the named tasks (None = all), where it is a preset with changes.
@@ -102,7 +115,7 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 optim=experiment.optim,
                 settings=experiment.train,
                 run=run,
-                papers={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
+                run_files={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
             )
         except OSError as error:
             place = f" ({error.filename!r})" if error.filename else ""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pamm.errors import PammError, unknown
 from pamm.pictures.images import list_images, read_image, write_npy, write_png, writing_npz
 from pamm.pictures.visualise import Cell, Legend, blended, drawn_in_strips, panel, thumbnail
-from pamm.prediction import check_max_side, chosen_tasks, decoded, halved, image_logits
+from pamm.prediction import as_predictor, check_max_side, decoded, halved, image_logits
 from pamm.runtime.files import check_folder
 from pamm.runtime.precision import Precision
 from pamm.tasks import Task
@@ -68,7 +68,7 @@ def predict_files(
     Raises:
         PammError: an unknown task or kind of output, or a `max_side` that makes no sense.
     """
-    chosen = chosen_tasks(model, tasks)
+    predictor = as_predictor(model, tasks)
     check_max_side(max_side)
     wanted = _checked(save)
     if out == "":
@@ -80,9 +80,9 @@ def predict_files(
         start = time.monotonic()
         try:
             picture = read_image(path)
-            logits = image_logits(model, picture, chosen, max_side=max_side, precision=precision)
+            logits = image_logits(predictor, picture, max_side=max_side, precision=precision)
             folder = inside(Path(out), _unused(_folder_name(path), folders))
-            _write(folder, picture, logits, chosen, wanted)
+            _write(folder, picture, logits, predictor.tasks, wanted)
         except (PammError, OSError, MemoryError) as error:
             failed += 1
             reason = error if isinstance(error, PammError) else f"{str(path)!r}: {error!r}"
@@ -90,7 +90,7 @@ def predict_files(
             continue
         size, seconds = f"{picture.shape[1]}x{picture.shape[0]}", time.monotonic() - start
         line = f"[{i}/{len(files)}] {shown(path)} ({size}) -> {shown(folder)} ({seconds:.1f} s)"
-        if others := _others(folder, chosen, wanted):
+        if others := _others(folder, predictor.tasks, wanted):
             line += f"; there from before: {', '.join(others)}"
         report(line)
     return failed

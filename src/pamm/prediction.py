@@ -17,9 +17,10 @@ from pamm.data.sample import collate
 from pamm.data.transforms import EvalTransform
 from pamm.errors import PammError, unknown
 from pamm.pictures.images import read_image, rgb_array, strips
+from pamm.predictor import Predictor
 from pamm.runtime.inference import evaluation_view
 from pamm.runtime.precision import Precision, forward
-from pamm.tasks import Task, default_task
+from pamm.tasks import Task
 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 Predictions = dict[str, NDArray[Any]]
@@ -40,7 +41,7 @@ def predict(
     """Everything that a model says about one image, in units, at the image's own size.
 
     The network sees the image as in evaluation: as it is, or in the middle of a training crop
-    (`model.crop_size`) where that is larger. An image whose longer side is more than `max_side`
+    (`Predictor.crop_size`) where that is larger. An image whose longer side is more than `max_side`
     pixels is shrunk to that first, antialiased, and the logits are resized back bilinearly before
     they are decoded: classes have clean borders, normals are unit vectors, and depth stays in
     metres. A network does best at the size it was trained at, where things look as large as they
@@ -51,14 +52,15 @@ def predict(
     and another may train it.
 
     Args:
-        model: maps (1, 3, H, W), ImageNet-normalised, to {task: logits (1, C, H, W)}. It runs where
-            its parameters are, in their type, in evaluation mode (`evaluation_view`).
+        model: what `pamm.load` gives; or a network that maps (1, 3, H, W), RGB in 0..1, to {task:
+            logits (1, C, H, W)}. It runs where its parameters are, in their type, in evaluation
+            mode (`evaluation_view`).
         image: the path of a file, a Pillow image, RGB uint8 as an array (H, W, 3) or as a tensor
             (3, H, W); grey arrays (H, W) are taken too.
         tasks: what the outputs mean, {name: Task}, or the names of some, or one name; the rest is
-            left out. None: all of `model.tasks`, or the default tasks of `model.config.tasks`.
+            left out. None: all of a `Predictor`, or the default tasks of a `Model`.
         max_side: see above; None: the longest side of the images that the model was trained on
-            (`model.image_size`), or 1024 where it does not say.
+            (`Predictor.image_size`), or 1024 where it does not say.
         precision: "bf16-mixed" is faster where the processor has instructions for it, and a little
             less exact; "16-mixed" on GPUs without.
 
@@ -71,14 +73,12 @@ def predict(
             memory.
         TypeError, ValueError: an image of another kind or shape.
     """
-    if not isinstance(model, nn.Module):
-        raise PammError(f"model: got {model!r}, want a network, such as pamm.load({model!r}) gives")
-    chosen = chosen_tasks(model, tasks)
+    predictor = as_predictor(model, tasks)
     check_max_side(max_side)
     picture = as_picture(image)
-    logits = image_logits(model, picture, chosen, max_side=max_side, precision=precision)
+    logits = image_logits(predictor, picture, max_side=max_side, precision=precision)
     size = (picture.shape[0], picture.shape[1])
-    return {name: decoded(logits[name], task, size) for name, task in chosen.items()}
+    return {name: decoded(logits[name], task, size) for name, task in predictor.tasks.items()}
 
 
 def as_picture(image: ImageLike) -> NDArray[np.uint8]:
@@ -105,33 +105,30 @@ def as_picture(image: ImageLike) -> NDArray[np.uint8]:
     return image
 
 
-def chosen_tasks(
-    model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | None
-) -> dict[str, Task]:
-    """The tasks to predict, in the order asked for; see `predict`.
+def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | None) -> Predictor:
+    """A model with the tasks to predict, in the order asked for; see `predict`.
 
     Raises:
-        PammError: an unknown task, or none; or a model that does not say what its outputs mean.
+        PammError: an unknown task, or none; or a network that does not say what its outputs mean.
     """
+    if not isinstance(model, nn.Module):
+        raise PammError(f"model: got {model!r}, want a network, such as pamm.load({model!r}) gives")
+    given = model if isinstance(model, Predictor) else Predictor(model)
     if isinstance(tasks, Mapping):
         chosen = dict(tasks)
+    elif not given.tasks:
+        raise PammError(
+            "the model does not say what its outputs mean: give tasks={name: Task, ...}"
+        )
     else:
-        known: dict[str, Task] = dict(getattr(model, "tasks", None) or {})
-        if not known:
-            channels = getattr(getattr(model, "config", None), "tasks", None)
-            if channels is None:
-                raise PammError(
-                    "the model does not say what its outputs mean: give tasks={name: Task, ...}"
-                )
-            known = {name: default_task(name, count) for name, count in channels.items()}
-        names = list(known) if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
+        names = given.tasks if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
         for name in names:
-            if name not in known:
-                raise PammError(unknown("task", name, known))
-        chosen = {name: known[name] for name in names}
+            if name not in given.tasks:
+                raise PammError(unknown("task", name, given.tasks))
+        chosen = {name: given.tasks[name] for name in names}
     if not chosen:
         raise PammError("no tasks to predict; give at least one")
-    return chosen
+    return Predictor(given.network, chosen, image_size=given.image_size, crop_size=given.crop_size)
 
 
 def check_max_side(max_side: int | None) -> None:
@@ -141,27 +138,26 @@ def check_max_side(max_side: int | None) -> None:
 
 
 def image_logits(
-    model: nn.Module,
+    model: Predictor,
     picture: NDArray[np.uint8],
-    tasks: Iterable[str],
     *,
     max_side: int | None = None,
     precision: Precision = "32-true",
 ) -> dict[str, Tensor]:
     """The logits of a picture (H, W, 3), {task: (1, C, h, w)}, at the size that the network saw."""
-    longest = max_side or max(getattr(model, "image_size", None) or (MAX_SIDE,))
+    longest = max_side or max(model.image_size or (MAX_SIDE,))
     seen = _shrunk(picture, longest)
     size = (seen.shape[0], seen.shape[1])
-    crop = getattr(model, "crop_size", None)
+    crop = model.crop_size
     raw: Any = torch.from_numpy(seen.copy()).permute(2, 0, 1)
     sample = EvalTransform({}, size=crop)({"image": raw, "targets": {}, "id": "", "size": size})
     left, _, top, _ = border_to(size, crop or size)
     with torch.inference_mode(), _enough_memory(size):
-        outputs = forward(evaluation_view(model), collate([sample])["image"], precision)
-    for name in tasks:
+        outputs = forward(evaluation_view(model.network), collate([sample])["image"], precision)
+    for name in model.tasks:
         if name not in outputs:
             raise PammError(unknown("task", name, outputs))
-    return {n: outputs[n][..., top : top + size[0], left : left + size[1]] for n in tasks}
+    return {n: outputs[n][..., top : top + size[0], left : left + size[1]] for n in model.tasks}
 
 
 @contextmanager

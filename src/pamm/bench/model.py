@@ -18,7 +18,7 @@ from pamm.bench.peak import forbid_more_than_is_free, in_own_process, peak_memor
 from pamm.bench.report import Table, megabytes, milliseconds, show, significant, span, write_report
 from pamm.bench.timing import Result, Settings, interleave, timed
 from pamm.errors import PammError, unknown
-from pamm.model import PAMM, ModelConfig
+from pamm.model import ModelConfig, build_model
 from pamm.model.pamm import pame as pame_module
 from pamm.ops import multi_directional_scan
 from pamm.ops.scan import BACKENDS
@@ -122,8 +122,8 @@ def scan_with(backend: str) -> Iterator[None]:
 def make_call(model: Model, part: str, precision: Precision, device: str) -> Callable[[], Tensor]:
     """A model with random weights, and what is measured of it: one prediction or training step."""
     config, (height, width) = model
-    network = PAMM(replace(config, pretrained=False)).to(device)
-    image = torch.randn(1, 3, height, width, device=device)
+    network = build_model(replace(config, pretrained=False)).to(device)
+    image = torch.rand(1, 3, height, width, device=device)
     if part == INFERENCE:
         network.eval()
 

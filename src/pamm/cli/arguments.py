@@ -125,10 +125,19 @@ def first_argument(
     raise PammError(f"pamm {command} {name}: want {meaning} first, then options; got nothing")
 
 
-def experiment_of(name: str) -> Any:
-    """The experiment of a preset's name, or of the config.json of a run."""
+def experiment_of(name: str, model: str | None = None) -> Any:
+    """The experiment of a preset's name, or of the config.json of a run.
+
+    Args:
+        name: the preset or file.
+        model: another model than its own; of a preset that there is for this one, too, that preset.
+    """
     from pamm import presets
 
+    if model and f"{name}-{model}" in presets.PRESETS:
+        return presets.preset(f"{name}-{model}").experiment
+    if model:
+        return experiment_of(name).with_model(model)
     path = Path(name)
     if (path / "model.safetensors").is_file():  # a checkpoint of a run
         name, path = str(path.parent), path.parent
@@ -142,6 +151,22 @@ def experiment_of(name: str) -> Any:
     from pamm.config import read_experiment
 
     return read_experiment(path)
+
+
+def other_model(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The NAME of `--model NAME` among arguments, if it is there, and the rest.
+
+    It is taken out first, as it decides what other options there are.
+    """
+    rest, name = [], None
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--model":
+            name = value if equals else next(words, "")
+        else:
+            rest.append(word)
+    return name, rest
 
 
 def note_missing_library() -> None:

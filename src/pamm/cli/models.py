@@ -12,6 +12,7 @@ from pamm.cli.arguments import (
     experiment_of,
     first_argument,
     note_missing_library,
+    other_model,
     parse,
 )
 from pamm.errors import PammError
@@ -23,10 +24,10 @@ def train(arguments: Sequence[str]) -> None:
     name, rest = first_argument(
         arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
     )
-    base = experiment_of(name)
+    model_name, rest = other_model(rest)
+    base = experiment_of(name, model_name)
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
-    from pamm.model import ModelConfig
     from pamm.runtime.distributed import is_first
     from pamm.training.loop import TrainConfig
     from pamm.training.optim import OptimConfig
@@ -35,12 +36,14 @@ def train(arguments: Sequence[str]) -> None:
         out: Path = Path("runs") / Path(name).stem,
         resume: bool = False,
         tasks: list[str] | None = None,
-        model: ModelConfig = base.model,
+        model: type(base.model) = base.model,  # type: ignore[valid-type]
         data: DataConfig = base.data,
         optim: OptimConfig = base.optim,
         train: TrainConfig = base.train,
     ) -> None:
         """Train a model; what is not given comes from the preset.
+
+        `--model NAME` takes another model than the preset's; a wrong name lists them all.
 
         Args:
             out: Run directory: checkpoints, config.json, metrics.jsonl, TensorBoard curves.
@@ -193,16 +196,18 @@ def describe(arguments: Sequence[str]) -> None:
     def command(
         preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")],
         size: tuple[Side, Side] | None = None,
+        model: str | None = None,
     ) -> None:
         """Print parameters and GFLOPs by part, and the shapes along the data path.
 
         Args:
             preset: A preset's name (see `pamm presets`) or the config.json of a run.
             size: Height and width of the image, if not the preset's.
+            model: Another model than the preset's; a wrong name lists them all.
         """
         from pamm.model.describe import print_description
 
-        experiment = experiment_of(preset)
+        experiment = experiment_of(preset, model)
         print_description(experiment.model, size or experiment.data.size)
 
     parse(command, arguments, "pamm describe")

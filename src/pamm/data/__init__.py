@@ -26,20 +26,15 @@ from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
 from pamm.data.synthetic import Synthetic
 from pamm.data.transforms import (
-    IMAGE_MEAN,
-    IMAGE_STD,
     EvalTransform,
     TrainTransform,
     Transform,
-    normalise,
 )
 from pamm.data.verify import Finding, Report, verify
 from pamm.data.write_layout import WRITERS, write_folder_layout, write_nyud_layout
 
 __all__ = [
     "DATASETS",
-    "IMAGE_MEAN",
-    "IMAGE_STD",
     "NYUD",
     "WRITERS",
     "Batch",
@@ -63,7 +58,6 @@ __all__ = [
     "eval_dataset",
     "evaluation_batches",
     "file_dataset_type",
-    "normalise",
     "prepare",
     "preview",
     "select_tasks",

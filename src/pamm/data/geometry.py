@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from pamm.data.sample import Sample
+from pamm.runtime.rgb import IMAGENET_MEAN
 from pamm.tasks import Task
 
 CROP_TRIES = 10
@@ -90,17 +91,21 @@ def after_crop(sample: Sample, tasks: Mapping[str, Task]) -> Sample:
 
 
 def pad(sample: Sample, tasks: Mapping[str, Task], size: tuple[int, int]) -> Sample:
-    """Centre in `size` (height, width), where smaller: image 0, targets "no label".
+    """Centre in `size` (height, width), where smaller: around the image ImageNet's mean colour,
+    around the targets "no label".
 
-    The image should be normalised already, so that 0 is the mean colour.
+    The image is RGB in 0..1. A model makes of the mean colour exactly or about 0, as of its own
+    padding.
     """
     height, width = sample["image"].shape[-2:]
     border = border_to((height, width), size)
     if not any(border):
         return sample
+    inside = F.pad(torch.ones(1, height, width, dtype=torch.bool), border)
+    colour = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     return {
         **sample,
-        "image": F.pad(sample["image"], border),
+        "image": torch.where(inside, F.pad(sample["image"], border), colour),
         "targets": {
             name: F.pad(target, border, value=tasks[name].pad_value)
             for name, target in sample["targets"].items()

@@ -155,7 +155,7 @@ def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> 
 def eval_dataset(
     config: DataConfig, split: str = "val", *, tasks: Iterable[str] | None = None
 ) -> MultiTaskDataset:
-    """A split for evaluation: normalised, padded to the config's size, nothing random.
+    """A split for evaluation: padded to the config's size, nothing random.
 
     The targets are those that published scores are computed with.
     """

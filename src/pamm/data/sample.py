@@ -11,7 +11,7 @@ class Sample(TypedDict):
     """One image with its labels, without a batch axis.
 
     Attributes:
-        image: (3,H,W). Raw: uint8 RGB. After a transform: float32, ImageNet-normalised.
+        image: (3,H,W). Raw: uint8 RGB. After a transform: float32, in 0..1.
         targets: task name -> target as the task defines it (class maps int64 (H,W), saliency and
             boundary (1,H,W) in {0, 1, 255}, depth (1,H,W) metres, normals (3,H,W) unit vectors).
         id: name of the image, unique in the data set over all splits.

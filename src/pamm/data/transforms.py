@@ -1,4 +1,4 @@
-"""From a raw sample to what the network sees: geometry, photometric distortion, normalisation.
+"""From a raw sample to what the network sees: geometry and photometric distortion.
 
 Every random choice comes from the generator that the caller passes in, which `draw_generator` makes
 from (seed, epoch, index): the same picture comes out whichever process draws it, and whenever.
@@ -14,11 +14,6 @@ from torch import Tensor
 from pamm.data.geometry import after_crop, horizontal_flip, pad, scale_and_crop
 from pamm.data.sample import Sample
 from pamm.tasks import Task
-
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-"""ImageNet mean of R, G, B, for images in 0..1."""
-IMAGE_STD = (0.229, 0.224, 0.225)
-"""ImageNet standard deviation of R, G, B, for images in 0..1."""
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -39,28 +34,6 @@ def draw_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
 def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
     """The generator of the order of one epoch: a pure function of (seed, epoch)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_EPOCH_STREAM, epoch)))
-
-
-def normalise(image: Tensor) -> Tensor:
-    """ImageNet-normalise an RGB image: (image / 255 - mean) / std.
-
-    Args:
-        image: (3,H,W) or (B,3,H,W), values 0..255, uint8 or float.
-
-    Returns:
-        float32 of the same shape.
-
-    Raises:
-        ValueError: the third axis from the right is not 3.
-    """
-    if image.ndim < 3 or image.shape[-3] != 3:
-        raise ValueError(
-            f"normalise got an image of shape {tuple(image.shape)}, wants (3,H,W) or (B,3,H,W); "
-            "turn grey images into RGB first"
-        )
-    mean = torch.tensor(IMAGE_MEAN, device=image.device).view(3, 1, 1) * 255
-    std = torch.tensor(IMAGE_STD, device=image.device).view(3, 1, 1) * 255
-    return (image.float() - mean) / std
 
 
 def photometric_distortion(
@@ -123,8 +96,8 @@ def shift_hue(image: np.ndarray, turns: float) -> np.ndarray:
 
 
 class TrainTransform:
-    """Augment and normalise, in this order: random scale, random crop, horizontal flip,
-    photometric distortion, ImageNet mean and std, padding to the size.
+    """Augment, in this order: random scale, random crop, horizontal flip, photometric distortion,
+    values from 0..255 to 0..1, padding to the size.
 
     Args:
         tasks: name -> Task of the targets; what geometry does to their values is theirs to say.
@@ -168,12 +141,14 @@ class TrainTransform:
         image = sample["image"]
         if self.photometric > 0:
             image = photometric_distortion(image, generator, probability=self.photometric)
-        sample = {**sample, "image": normalise(image)}
+        sample = {**sample, "image": image.float() / 255}
         return sample if self.size is None else pad(sample, self.tasks, self.size)
 
 
 class EvalTransform:
-    """Normalise, and centre smaller images in `size` with "no label" around; nothing is random.
+    """Values to 0..1; smaller images come to the middle of `size`, with "no label" around.
+
+    Nothing is random.
 
     What a network sees of an image in evaluation and, without targets, in prediction.
 
@@ -187,6 +162,6 @@ class EvalTransform:
         self.size = size
 
     def __call__(self, sample: Sample, generator: np.random.Generator | None = None) -> Sample:
-        """A raw sample -> the same with a float32 ImageNet-normalised image."""
-        sample = after_crop({**sample, "image": normalise(sample["image"])}, self.tasks)
+        """A raw sample -> the same with a float32 image in 0..1."""
+        sample = after_crop({**sample, "image": sample["image"].float() / 255}, self.tasks)
         return sample if self.size is None else pad(sample, self.tasks, self.size)

@@ -49,7 +49,7 @@ def forward_views(
 
     Args:
         model: maps (B, 3, H, W) to {task: logits (B, C, H, W)}.
-        image: (B, 3, H, W), ImageNet-normalised, where the model is.
+        image: (B, 3, H, W), RGB in 0..1, where the model is.
         tasks: those wanted.
         views: at what scales, and whether mirrored too.
         precision: of the network's arithmetic.

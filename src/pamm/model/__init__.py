@@ -1,5 +1,47 @@
-"""Image to logits: the network, part by part in the order of the paper's figure 2."""
+"""Image to logits: the models, by name.
 
-from pamm.model.pamm.network import PAMM, ModelConfig
+Each is a file or folder of its own on `base.Model`; PAMM's folder follows the paper's figure 2.
+"""
 
-__all__ = ["PAMM", "ModelConfig"]
+from pamm.errors import PammError, unknown
+from pamm.model.base import Model, ModelConfig, Outputs
+from pamm.model.baseline import Baseline, BaselineConfig
+from pamm.model.padnet import PADNet, PADNetConfig
+from pamm.model.pamm import PAMM, PAMMConfig
+
+__all__ = [
+    "MODELS",
+    "PAMM",
+    "Baseline",
+    "BaselineConfig",
+    "Model",
+    "ModelConfig",
+    "Outputs",
+    "PADNet",
+    "PADNetConfig",
+    "PAMMConfig",
+    "build_model",
+    "model_type",
+]
+
+MODELS: dict[str, type[Model]] = {
+    "pamm": PAMM,
+    "baseline": Baseline,
+    "padnet": PADNet,
+}
+
+
+def model_type(name: str) -> type[Model]:
+    """The model of this name.
+
+    Raises:
+        PammError: an unknown name; the message lists the known ones.
+    """
+    if name not in MODELS:
+        raise PammError(unknown("model", str(name), MODELS))
+    return MODELS[name]
+
+
+def build_model(config: ModelConfig) -> Model:
+    """The model that a config is of, with new weights but for the backbone's, if pretrained."""
+    return next(m for m in MODELS.values() if m.Config is type(config))(config)

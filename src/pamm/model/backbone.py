@@ -2,8 +2,7 @@
 
 Any timm model with `forward_intermediates` that takes images of any size serves by its name
 (docs/backbones.md). A plain ViT gives four evenly spaced blocks on its own grid; a hierarchical
-model (Swin, ConvNeXt, ResNet) gives its last four stages, projected to a common width and resized
-to a common grid.
+model (Swin, ConvNeXt, ResNet) gives its last four stages, each on its own.
 """
 
 import math
@@ -18,7 +17,6 @@ import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
 from pamm.errors import PammError, unknown
 from pamm.model.layers.linear import replace_linear_layers
@@ -32,15 +30,15 @@ _WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 
 
 class Backbone(nn.Module):
-    """Image (B, 3, H, W) -> the last `stages` of four stage maps, each (B, channels, h, w).
+    """Image (B, 3, H, W) -> the last `stages` of four stage maps, as they are.
+
+    Map i is (B, channels[i], H / strides[i], W / strides[i]).
 
     Args:
         name: a timm model name, with or without a pretrained tag.
         pretrained: False for random weights, True for timm's from the hub, or the path of a local
             file (.safetensors, .pth, or the .npz of the original ViT release).
         stages: how many of the four stage maps to give, the last ones.
-        width: channels that a hierarchical model's stages are projected to.
-        stride: pixels per position of the maps; None for a ViT's own patch size, 16 for others.
         drop_path: stochastic depth rate in training.
 
     Raises:
@@ -54,8 +52,6 @@ class Backbone(nn.Module):
         *,
         pretrained: bool | str = False,
         stages: int = TAPS,
-        width: int,
-        stride: int | None = None,
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
@@ -67,7 +63,7 @@ class Backbone(nn.Module):
             advice = ""
             if info:
                 with torch.device("meta"):  # would it serve with fewer? It says so, if not
-                    Backbone(name, stages=len(info), width=width, stride=stride)
+                    Backbone(name, stages=len(info))
                 advice = f": set --model.stages {len(info)}"
             raise PammError(f"backbone {name!r} has {len(info)} stages, want {stages}{advice}")
         reductions = [int(i["reduction"]) for i in info]
@@ -80,22 +76,14 @@ class Backbone(nn.Module):
         self.taps = taps[-stages:]
         if hasattr(self.net, "prune_intermediate_layers"):
             self.net.prune_intermediate_layers(self.taps, prune_norm=False, prune_head=True)
-        self.stride = stride or (reductions[-1] if self.plain else 16)
-        channels = [int(info[i]["num_chs"]) for i in self.taps]
-        # A ViT's stages already have one width; the task convolution takes them as they are.
-        self.channels = channels[-1] if self.plain else width
-        self.project = nn.ModuleList(
-            nn.Identity() if self.plain else nn.Conv2d(c, width, 1) for c in channels
-        )
+        self.channels = [int(info[i]["num_chs"]) for i in self.taps]
+        self.strides = [reductions[i] for i in self.taps]
         #: An image's sides must be multiples of this.
-        self.multiple = self._multiple(name, math.lcm(max(reductions), self.stride))
+        self.multiple = self._multiple(name, max(reductions))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, 3, H, W), sides multiples of `multiple` -> maps (B, channels, H/stride, W/stride)."""
-        maps = self._plain(image) if self.plain else self._hierarchical(image)
-        size = (image.shape[-2] // self.stride, image.shape[-1] // self.stride)
-        maps = [resize(project(m), size) for m, project in zip(maps, self.project, strict=True)]
-        return [m.contiguous() for m in maps]
+        """(B, 3, H, W), sides multiples of `multiple` -> the stage maps, coarsest last."""
+        return self._plain(image) if self.plain else self._hierarchical(image)
 
     def layers(self) -> dict[str, int]:
         """{name of a parameter of the timm model: its layer}, 0 for the first, in timm's grouping.
@@ -142,8 +130,8 @@ class Backbone(nn.Module):
     def _multiple(self, name: str, multiple: int) -> int:
         """What the sides of images must be multiples of; tried on tensors without memory.
 
-        Of the stride, or of more where the model has windows or valid convolutions: of timm's own
-        size at most.
+        Of the largest stride, or of more where the model has windows or valid convolutions: of
+        timm's own size at most.
         """
         own = math.lcm(multiple, *self.net.pretrained_cfg.get("input_size", (3, 1, 1))[1:])
         sides = {multiple, 2 * multiple, 4 * multiple, own if own <= LARGEST_MULTIPLE else multiple}
@@ -162,15 +150,6 @@ class Backbone(nn.Module):
             f"backbone {name!r} does not take images of any size ({problem}); docs/backbones.md "
             "lists those that do"
         )
-
-
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """To (h, w): area average where the map shrinks, bilinear where it grows."""
-    if x.shape[-2:] == size:
-        return x
-    if x.shape[-2] >= size[0] and x.shape[-1] >= size[1]:
-        return F.adaptive_avg_pool2d(x, size)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) -> Any:

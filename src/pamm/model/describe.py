@@ -11,35 +11,12 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pamm.model import PAMM, ModelConfig
-from pamm.model.backbone import Backbone
-from pamm.model.pamm import pame as pame_module
-from pamm.model.pamm.experts import ParameterExperts, Router
-from pamm.model.pamm.heads import Decoder
-from pamm.model.pamm.pame import PAME
-from pamm.model.pamm.stage_fusion import StageFusion
-from pamm.model.pamm.task_conv import TaskConv
+from pamm.model import Model, ModelConfig, build_model
 from pamm.runtime.terminal import console
 from pamm.runtime.text import counted
 
-#: Kind of module -> the part its own parameters and operations count as; the innermost counts.
-PARTS: dict[type[nn.Module], str] = {
-    Backbone: "backbone",
-    TaskConv: "task conv",
-    PAME: "PAME projections",
-    ParameterExperts: "PE experts",
-    Router: "PE router",
-    StageFusion: "stage fusion",
-    Decoder: "decoder heads",
-}
-#: Parameters of PAME itself that are parts of their own.
-PAME_PARAMETERS = {
-    "prior_b": "priors",
-    "prior_c": "priors",
-    "A_log": "scan",
-    "D": "scan",
-    "delta_bias": "scan",
-}
+SCAN, REST = "scan", "between the parts"
+"""What operations count as that are of the scan, in whatever part, or in no part."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +31,21 @@ class Description:
 def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
     """Build the model without memory and send one image of (height, width) through it."""
     with torch.device("meta"):
-        model = PAMM(replace(config, pretrained=False)).eval()
-    names = dict(part_of_modules(model))
+        model = build_model(replace(config, pretrained=False)).eval()
+    names = part_of_modules(model)
     parameters: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
-        owner, _, leaf = name.rpartition(".")
-        part = names[owner]
-        if owner.startswith("pame.") and leaf in PAME_PARAMETERS:
-            part = PAME_PARAMETERS[leaf]
+        part = names[name.rpartition(".")[0]]
+        assert part != REST, f"parts() of {type(model).__name__} leave out {name}"
         parameters[part] += parameter.numel()
 
     shapes: list[tuple[str, tuple[int, ...]]] = [("image", (1, 3, *size))]
-    scanned: Counter[str] = Counter()
-    with record_shapes(model, shapes), count_scans(scanned), torch.no_grad():
-        counter = FlopCounterMode(display=False)
-        with counter:
-            logits = model(torch.empty(1, 3, *size, device="meta"))
+    counter = FlopCounterMode(display=False)
+    with record_shapes(model, shapes), torch.no_grad(), counter:
+        logits = model(torch.empty(1, 3, *size, device="meta"))
     shapes += [(f"prediction {name}", tuple(x.shape)) for name, x in logits.items()]
-    flops = flops_by_part(counter, names) + scanned
-    order = dict.fromkeys([*PARTS.values(), "priors", "scan", *names.values()])
+    flops = flops_by_part(counter, names)
+    order = [*model.parts(), SCAN, REST]
     found = Description(
         parameters={part: parameters[part] for part in order if parameters[part]},
         flops={part: flops[part] for part in order if flops[part]},
@@ -80,79 +53,69 @@ def describe(config: ModelConfig, size: tuple[int, int]) -> Description:
     )
     whole = sum(p.numel() for p in model.parameters())
     assert sum(found.parameters.values()) == whole, (found.parameters, whole)
-    whole = counter.get_total_flops() + scanned["scan"]
+    whole = counter.get_total_flops()
     assert sum(found.flops.values()) == whole, (found.flops, whole)
     return found
 
 
-def part_of_modules(model: nn.Module) -> Iterator[tuple[str, str]]:
-    """(module name, part) of every module.
-
-    The part is that of the innermost module listed in PARTS that it is in; outside of them, the
-    name that the network has for it.
-    """
-    found = {"": "network"}
-    for name, module in model.named_modules():
-        parent, _, last = name.rpartition(".")
-        inherited = found[parent] if parent or not name else last
-        found[name] = PARTS.get(type(module), inherited)
-        yield name, found[name]
+def part_of_modules(model: Model) -> dict[str, str]:
+    """{module name: part}; of parts inside each other the innermost, which is named later."""
+    owner = {id(m): part for part, whole in model.parts().items() for m in whole.modules()}
+    return {name: owner.get(id(m), REST) for name, m in model.named_modules()}
 
 
 def flops_by_part(counter: FlopCounterMode, names: dict[str, str]) -> Counter[str]:
     """The counter reports every module with all it contains; leave each what is its own."""
     counts = {
-        name.partition(".")[2]: sum(by_operation.values())
+        name.partition(".")[2]: by_operation
         for name, by_operation in counter.get_flop_counts().items()
         if name != "Global"
     }
     own: Counter[str] = Counter()
-    for name, flops in counts.items():
-        own[names[name]] += flops
+    for name, by_operation in counts.items():
+        scanned = by_operation.get(torch.ops.pamm.scan, 0)
+        others = sum(by_operation.values()) - scanned
+        own[names[name]] += others
         if name:
             parent = name.rpartition(".")[0]
             while parent not in counts:  # containers that are never called are not reported
                 parent = parent.rpartition(".")[0]
-            own[names[parent]] -= flops
+            own[names[parent]] -= others
+        else:
+            own[SCAN] += scanned
     return own
 
 
 @contextmanager
-def count_scans(flops: Counter[str]) -> Iterator[None]:
-    """Replace the scan by one that only counts: per channel, state and position, exp(delta A) and
-    delta u B are made once, and each direction then updates the state and sums the output."""
-    original = pame_module.multi_directional_scan
+def record_shapes(model: Model, shapes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
+    """Note what the parts of the model return, but for those inside others.
 
-    def counting(u: Tensor, delta: Tensor, A: Tensor, *_: Tensor, orders: Tensor) -> Tensor:
-        flops["scan"] += u.numel() * A.shape[1] * (3 + 4 * len(orders))
-        return torch.empty_like(u)
+    Of a list of modules it is what each of them returns.
+    """
 
-    pame_module.multi_directional_scan = counting  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        pame_module.multi_directional_scan = original
-
-
-@contextmanager
-def record_shapes(model: PAMM, shapes: list[tuple[str, tuple[int, ...]]]) -> Iterator[None]:
-    """Note what the parts of the model return, stage by stage."""
-
-    def note(label: str) -> Callable[[nn.Module, Any, Tensor | list[Tensor]], None]:
-        def hook(module: nn.Module, arguments: Any, output: Tensor | list[Tensor]) -> None:
-            for i, x in enumerate(output if isinstance(output, list) else [output], start=1):
+    def note(label: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+            maps = output if isinstance(output, list) else [output]
+            for i, x in enumerate(maps, start=1):
+                x = x[0] if isinstance(x, tuple) else x
                 suffix = f" stage {i}" if isinstance(output, list) else ""
-                shapes.append((label + suffix, tuple(x.shape)))
+                if isinstance(x, Tensor):
+                    shapes.append((label + suffix, tuple(x.shape)))
 
         return hook
 
-    parts: list[tuple[str, nn.Module]] = [("backbone", model.backbone)]
-    parts += [(f"task conv stage {i}", m) for i, m in enumerate(model.task_conv, start=1)]
-    parts += [
-        (f"PAME stage {i}", m) for i, m in enumerate(model.pame, start=1) if isinstance(m, PAME)
+    units: dict[str, nn.Module] = {}
+    for label, part in model.parts().items():
+        if isinstance(part, nn.ModuleList):
+            units |= {f"{label} {i}": module for i, module in enumerate(part, 1)}
+        else:
+            units[label] = part
+    inner = {id(m) for unit in units.values() for m in unit.modules() if m is not unit}
+    handles = [
+        module.register_forward_hook(note(label))
+        for label, module in units.items()
+        if id(module) not in inner
     ]
-    parts += [("stage fusion", model.stage_fusion), ("decoder refine", model.decoder.refine)]
-    handles = [module.register_forward_hook(note(label)) for label, module in parts]
     try:
         yield
     finally:
@@ -165,7 +128,8 @@ def print_description(config: ModelConfig, size: tuple[int, int]) -> None:
     found = describe(config, size)
     terminal = console()
     tasks = counted(len(config.tasks), "task")
-    terminal.print(f"{config.backbone}, {tasks}, {size[0]}x{size[1]}")
+    name = getattr(config, "name", type(config).__name__)
+    terminal.print(f"{name} on {config.backbone}, {tasks}, {size[0]}x{size[1]}")
     table = Table()
     table.add_column("part")
     table.add_column("parameters", justify="right")

@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from pamm.ops import cpu
+
+Shape = tuple[int, ...]
 
 
 @torch.library.custom_op("pamm::scan", mutates_args=(), device_types="cpu")
@@ -71,6 +74,16 @@ def _scan_backward_cuda(grad_y_BDL: Tensor, u_BDL: Tensor, *rest: Any) -> tuple[
 @scan.register_fake
 def _scan_shape(u_BDL: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(u_BDL)
+
+
+@register_flop_formula(torch.ops.pamm.scan)
+def scan_flops(u: Shape, delta: Shape, A: Shape, *rest: Any, **_: Any) -> int:
+    """Operations of the scan, from its shapes: per channel, state and position, exp(delta A) and
+    delta u B are made once (3), and each direction updates the state and sums the output (4).
+    """
+    batch, channels, length = u
+    directions = next(shape[0] for shape in reversed(rest) if isinstance(shape, tuple | torch.Size))
+    return batch * channels * length * A[1] * (3 + 4 * directions)
 
 
 @scan_backward.register_fake

@@ -114,6 +114,11 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         got = _shown.repr(value)
         raise PammError(f"{where}: got {got}, want the fields of {kind.__name__}")
+    if hasattr(kind, "variant"):  # of several dataclasses; the value says which
+        try:
+            kind = kind.variant(value)
+        except PammError as error:
+            raise PammError(f"{where}: {error}") from None
     hints = typing.get_type_hints(kind)
     for key in value:
         if key not in hints:
@@ -122,9 +127,10 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and field.name not in value:
             raise PammError(f"{where}: the field {field.name!r} is missing")
-    fields = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
+    values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
+    fixed = {field.name for field in dataclasses.fields(kind) if not field.init}
     try:
-        return kind(**fields)
+        return kind(**{k: v for k, v in values.items() if k not in fixed})
     except (ValueError, TypeError) as error:  # of its own checks: a PammError, too, is one
         raise PammError(f"{where}: {error}") from None
 

@@ -10,12 +10,13 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch.func import functional_call
 from torch.utils.data import DataLoader
 
 from pamm import checkpoint
@@ -31,8 +32,9 @@ from pamm.data import (
 )
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import Scores, evaluate
-from pamm.model import PAMM, ModelConfig
+from pamm.model import Model, ModelConfig, build_model
 from pamm.model.layers.batch_norm import synchronise
+from pamm.predictor import Predictor
 from pamm.runtime.distributed import Stop, is_sharded, launch, leave, total_over
 from pamm.runtime.files import check_room, write_text
 from pamm.runtime.memory import keep_freed_memory
@@ -49,7 +51,7 @@ from pamm.training.optim import (
 from pamm.training.resume import restore, training_state
 from pamm.training.run_log import RunLog
 from pamm.training.sharding import gather_weights, shard
-from pamm.training.step import agree, diverged, gradient, seed_step
+from pamm.training.step import diverged, gradient, reduce_losses, seed_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +75,11 @@ class TrainConfig:
     same."""
     seed: Seed = 0
     """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
-    load_balancing: Weight = 0.0
-    """Weight of the routers' load-balancing loss; 0 = off, as in the paper presets."""
+    auxiliary: Weight = 1.0
+    """Weight of the losses of auxiliary predictions, for models that make some, such as PAD-Net."""
+    penalty: Weight = 0.0
+    """Weight of the model's penalty: of PAMM the load-balancing loss of its routers. 0 = off, as in
+    the paper presets."""
     ema: Decay = 0.0
     """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
     saved as the model and called the best. 0 = off: the weights themselves."""
@@ -123,15 +128,15 @@ def train(
     optim: OptimConfig,
     settings: TrainConfig,
     run: Path,
-    papers: Mapping[str, Any],
+    run_files: Mapping[str, Any],
 ) -> Path:
     """Train a model; start from the newest checkpoint in `run` if there is one.
 
     Args:
         model, data, optim, settings: what to train, on what, and how.
         run: the run directory: gets last-<step>, best-<step>, metrics.jsonl and tensorboard.
-        papers: {file name: JSON value}, what a new run directory should say about itself; written
-            when all is ready for the first step.
+        run_files: {file name: JSON value}, what a new run directory should say about itself;
+            written when all is ready for the first step.
 
     Returns:
         The folder of the final model.
@@ -149,38 +154,44 @@ def train(
     )
     network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
-    resumed = restore(run, network, averaged=averaged, sharded=sharded)
-    start, judged = resumed.step, resumed.judged
+    trained = Predictor(
+        network,
+        tasks,
+        image_size=train_dataset(data, tasks=tasks).largest(),
+        crop_size=data.size,
+    )
+    resumed = restore(run, trained, averaged=averaged, sharded=sharded)
+    start, eval_model = resumed.step, resumed.eval_model
     if averaged:
-        judged.to(fabric.device)
+        eval_model.to(fabric.device)
     compiled: Any = torch.compile(network) if settings.compile else network
     wrapped = fabric.setup_module(compiled)
     optimizer: Any = make_optimizer(network, optim, fused=settings.precision != "16-mixed")
     resumed.optimizer(optimizer, fabric)
     optimizer = fabric.setup_optimizers(optimizer)
     batches, validation = loaders(fabric, data, tasks, settings, start=start)
-    log = open_log(run, start, judged, settings, papers) if fabric.is_global_zero else None
+    log = open_log(run, start, network, settings, run_files) if fabric.is_global_zero else None
     validated: Any = fabric.broadcast(log.validations if log else None)
 
     network.train()
     stopping = False
     with Stop() as stop, closing(log) if log else nullcontext():
         for step in range(start, settings.steps + 1):  # so many are done
-            owed = due(step, settings.validate_every, settings.steps) and step not in validated
-            if owed and not stopping:
+            due_validation = due(step, settings.validate_every, settings.steps)
+            if due_validation and step not in validated and not stopping:
                 with stop.at_once():
-                    scores = validate(judged, validation, tasks, fabric)
+                    scores = validate(eval_model, validation, fabric)
                 if log:
-                    keep_scores(log, step, scores, judged, data=data, run=run)
+                    record_validation(log, step, scores, eval_model, data=data, run=run)
             if stopping or step == settings.steps:
                 break
             seed_step(settings.seed, step, fabric.global_rank)
             set_learning_rate(optimizer, rate := learning_rate(step, settings.steps, optim))
             mine = gradient(
-                fabric, wrapped, network, batches, tasks,
-                parts=settings.accumulate, load_balancing=settings.load_balancing,
+                fabric, wrapped, batches, tasks, parts=settings.accumulate,
+                auxiliary=settings.auxiliary, penalty=settings.penalty,
             )  # fmt: skip
-            losses, stopping = agree(fabric, mine, stop.requested)
+            losses, stopping = reduce_losses(fabric, mine, stop.requested)
             if not all(map(math.isfinite, losses.values())):
                 raise diverged(step, losses, run)
             if optim.clip_norm:
@@ -188,16 +199,22 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             if settings.ema:
-                update_average(judged, network, settings.ema)
+                update_average(eval_model.network, network, settings.ema)
             if log:
                 log.train(step + 1, losses, rate=rate)
             if stopping or due_to_save(step + 1, settings):
                 if sharded:
-                    gather_weights(network, into=judged)
+                    gather_weights(network, into=eval_model.network)
                 state = training_state(network, optimizer, fabric, averaged=averaged)
                 if log:
                     checkpoint.save(
-                        run, "last", step + 1, judged, data=data, training=state, keep=settings.keep
+                        run,
+                        "last",
+                        step + 1,
+                        eval_model,
+                        data=data,
+                        training=state,
+                        keep=settings.keep,
                     )
     fabric.barrier()
     if stopping:
@@ -212,13 +229,11 @@ def initial_network(
     settings: TrainConfig,
     *,
     processes: int,
-) -> PAMM:
+) -> Model:
     """The network before the first step; one process or many start from the same weights."""
     torch.manual_seed(settings.seed)
-    network = PAMM(model)
+    network = build_model(model)
     check_positions(network, data.size, settings)
-    network.tasks, network.crop_size = dict(tasks), data.size
-    network.image_size = train_dataset(data, tasks=tasks).largest()
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     if processes > 1:
         synchronise(network)
@@ -227,19 +242,24 @@ def initial_network(
     return network
 
 
-def check_positions(network: PAMM, size: tuple[int, int], settings: TrainConfig) -> None:
-    """Raise where a batch norm would see a single position, which has no variance."""
-    backbone = network.backbone
-    normed = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in backbone.modules())
-    apart = backbone.multiple if normed else backbone.stride  # of the coarsest map that has one
-    height, width = (math.ceil(side / backbone.multiple) for side in size)
-    positions = height * width * (backbone.multiple // apart) ** 2
-    if positions * settings.batch_size // settings.accumulate == 1:
+def check_positions(network: Model, size: tuple[int, int], settings: TrainConfig) -> None:
+    """Raise where a batch norm would see a single position, which has no variance.
+
+    Tried on tensors that have a shape only.
+    """
+    state = {k: v.to("meta") for k, v in chain(network.named_parameters(), network.named_buffers())}
+    images = settings.batch_size // settings.accumulate  # batch norms see those of all processes
+    try:
+        with torch.no_grad():
+            functional_call(network, state, torch.empty(images, 3, *size, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
         raise PammError(
             f"data.size: one crop of {size[0]}x{size[1]} is a single position of the network's "
-            f"maps, {apart} pixels apart, and batch norms need two: give a larger --data.size, or "
-            "more than one image in each part of --train.batch-size"
-        )
+            "maps, and batch norms need two: give a larger --data.size, or more than one image in "
+            "each part of --train.batch-size"
+        ) from None
 
 
 def loaders(
@@ -265,41 +285,39 @@ def loaders(
 
 
 def open_log(
-    run: Path, start: int, network: PAMM, settings: TrainConfig, papers: Mapping[str, Any]
+    run: Path, start: int, network: Model, settings: TrainConfig, run_files: Mapping[str, Any]
 ) -> RunLog:
-    """The records of the run; a new one also gets its papers.
+    """The records of the run; a new one also gets its files.
 
     Raises:
         PammError: there is no room for a checkpoint: its weights and the optimiser's two averages.
     """
     size = 3 * sum(p.numel() * p.element_size() for p in network.parameters())
     check_room(run, size, "a checkpoint", "free some, or choose another --out")
-    for name, content in papers.items() if start == 0 else ():
+    for name, content in run_files.items() if start == 0 else ():
         write_text(run / name, json.dumps(content, indent=1) + "\n")
     return RunLog(run, start=start, steps=settings.steps, every=settings.log_every)
 
 
-def validate(
-    judged: PAMM, validation: DataLoader, tasks: Mapping[str, Task], fabric: Fabric
-) -> Scores:
+def validate(model: Predictor, validation: DataLoader, fabric: Fabric) -> Scores:
     """The scores of the whole validation, in every process."""
-    judged.to(fabric.device)
-    scores = evaluate(judged, validation, tasks, total=total_over(fabric))
+    model.to(fabric.device)
+    scores = evaluate(model, validation, model.tasks, total=total_over(fabric))
     if is_sharded(fabric):
-        judged.cpu()  # a whole model may not fit beside the training
+        model.cpu()  # a whole model may not fit beside the training
     return scores
 
 
-def keep_scores(
-    log: RunLog, step: int, scores: Scores, network: PAMM, *, data: DataConfig, run: Path
+def record_validation(
+    log: RunLog, step: int, scores: Scores, model: Predictor, *, data: DataConfig, run: Path
 ) -> None:
     """After a validation: the model if it is the best so far, and then the record of its scores.
 
     In this order a record says that nothing of the validation is left to do.
     """
-    loss = total_loss(scores, network.tasks)
+    loss = total_loss(scores, model.tasks)
     if loss < min(log.validations.values(), default=math.inf):
-        checkpoint.save(run, "best", step, network, data=data)
+        checkpoint.save(run, "best", step, model, data=data)
     log.validation(step, {"total": {"loss": loss}, **scores})
 
 

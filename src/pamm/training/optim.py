@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from pamm.model import Model
 from pamm.runtime.ranges import CountOrZero, Range, Weight, check_fields
 
 
@@ -20,7 +21,8 @@ class OptimConfig:
     weight_decay: Weight = 1e-6
     """L2 penalty, of all parameters alike in the paper's recipe."""
     decay_matrices_only: bool = False
-    """Spare the A_log, D, priors, norms and biases the weight decay."""
+    """Spare what is no weight of a linear map the weight decay: norms, biases, embeddings, and the
+    A_log, D and priors of PAMM."""
     power: Annotated[float, Range(0, 100)] = 0.9
     """The rate falls as (1 - step / steps) ** power, to 0 at the last step."""
     warmup: CountOrZero = 0
@@ -35,22 +37,20 @@ class OptimConfig:
         check_fields(self)
 
 
-def make_optimizer(
-    model: nn.Module, config: OptimConfig, *, fused: bool = True
-) -> torch.optim.Adam:
+def make_optimizer(model: Model, config: OptimConfig, *, fused: bool = True) -> torch.optim.Adam:
     """Adam over all parameters of the model, in groups of one weight decay and rate each.
 
     Args:
-        model: whose parameters; a `PAMM`, where a layer decay is set.
+        model: whose parameters; it says which get no weight decay, where matrices alone do.
         config: learning rate, weight decay and the groups it holds for.
         fused: one operation for all parameters; False where a gradient scaler has to undo its
             scale before the gradients are clipped.
     """
     scales = rate_scales(model, config.layer_decay)
+    spared = model.no_weight_decay() if config.decay_matrices_only else set()
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
-        decays = is_matrix(name, p) or not config.decay_matrices_only
-        groups.setdefault((scales.get(name, 1.0), decays), []).append(p)
+        groups.setdefault((scales.get(name, 1.0), name not in spared), []).append(p)
     settings = [
         {"params": parameters, "weight_decay": config.weight_decay * decays, "lr_scale": scale}
         for (scale, decays), parameters in groups.items()
@@ -58,7 +58,7 @@ def make_optimizer(
     return torch.optim.Adam(settings, lr=config.lr, fused=fused)
 
 
-def rate_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+def rate_scales(model: Model, layer_decay: float) -> dict[str, float]:
     """{parameter of the backbone: its learning rate in units of the full one}.
 
     The rate of a layer is layer_decay ** (number of layers above it, the rest of the network
@@ -66,15 +66,9 @@ def rate_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
     """
     if layer_decay == 1:
         return {}
-    backbone: Any = model.backbone
-    layers = backbone.layers()
+    layers = model.backbone.layers()
     top = max(layers.values()) + 1
     return {f"backbone.{name}": layer_decay ** (top - i) for name, i in layers.items()}
-
-
-def is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a weight of a linear map, and no prior, A_log, D, norm or bias."""
-    return parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in ("A_log", "prior_b", "prior_c")
 
 
 def learning_rate(step: int, steps: int, config: OptimConfig) -> float:

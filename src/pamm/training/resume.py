@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from pamm import checkpoint
 from pamm.checkpoint import TRAINING, check_labels, read_description
 from pamm.errors import PammError
-from pamm.model import PAMM
+from pamm.predictor import Predictor
 from pamm.runtime.tensor_files import alike, check_tensors, damaged_training, read_training
 from pamm.training.sharding import load_optimizer_state, optimizer_state
 
@@ -25,8 +25,8 @@ class Resumed:
 
     step: int
     """The steps done; 0 where there was no checkpoint."""
-    judged: PAMM
-    """The network that is validated and saved."""
+    eval_model: Predictor
+    """What is validated and saved."""
     state: Mapping[str, Any]
     """The rest of what `training_state` gave; empty where there was no checkpoint."""
     file: Path
@@ -48,12 +48,13 @@ class Resumed:
             precision.load_state_dict(dict(self.state["precision"]))
 
 
-def restore(run: Path, network: PAMM, *, averaged: bool, sharded: bool) -> Resumed:
+def restore(run: Path, trained: Predictor, *, averaged: bool, sharded: bool) -> Resumed:
     """Put the weights of a run's newest checkpoint in place, if there is one.
 
     Args:
         run: the run directory.
-        network: the one that is trained, with its tasks; neither sharded nor moved to a device yet.
+        trained: the network that is trained, with its tasks; neither sharded nor moved to a device
+            yet.
         averaged: whether an average of the weights is validated and saved.
         sharded: whether the network will be, so that a whole one beside it is validated and saved.
 
@@ -61,23 +62,32 @@ def restore(run: Path, network: PAMM, *, averaged: bool, sharded: bool) -> Resum
         PammError: the checkpoint is damaged, or of another model, data set or training.
     """
     folder, state = checkpoint.newest(run, "last"), {}
+    network: Any = trained.network
     if folder:
         saved = read_description(folder)
+        if saved.format != checkpoint.FORMAT:
+            raise PammError(
+                f"{str(folder)!r} has format {saved.format}, of an older version: it evaluates and "
+                "predicts, but its training cannot go on here; choose another --out"
+            )
         config = replace(network.config, pretrained=False)
         if saved.model != config or list(saved.model.tasks) != list(config.tasks):
             raise PammError(f"{str(folder)!r} holds another model than the one that is trained")
-        check_labels(saved.tasks, network.tasks, where=f"{str(folder)!r} was trained")
+        check_labels(saved.tasks, trained.tasks, where=f"{str(folder)!r} was trained")
         checkpoint.load_weights(network, folder)
         state = read_training(folder / TRAINING)
         if state.keys() != {"optimizer", "precision", *(["weights"] if averaged else [])}:
             raise damaged_training(folder / TRAINING, "the state in it is that of another training")
     file = (folder or run) / TRAINING
-    judged = copy.deepcopy(network) if averaged or sharded else network
+    eval_model = copy.deepcopy(trained) if averaged or sharded else trained
     if "weights" in state:  # the model is their average
         check_tensors(state["weights"], network.state_dict(), file)
         network.load_state_dict(state.pop("weights"))
     return Resumed(
-        step=checkpoint.step_of(folder) if folder else 0, judged=judged, state=state, file=file
+        step=checkpoint.step_of(folder) if folder else 0,
+        eval_model=eval_model,
+        state=state,
+        file=file,
     )
 
 
@@ -123,7 +133,7 @@ def check_numbers(given: Any, wanted: Mapping[str, Any], file: Path) -> None:
 
 
 def training_state(
-    network: PAMM, optimizer: Any, fabric: Fabric, *, averaged: bool
+    network: nn.Module, optimizer: Any, fabric: Fabric, *, averaged: bool
 ) -> dict[str, Any]:
     """What `restore` needs beside the model: the weights too, where the model is their average."""
     state = {

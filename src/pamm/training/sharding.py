@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from pamm.errors import PammError
-from pamm.model import PAMM
+from pamm.model import Model
 from pamm.runtime.distributed import is_first
 
 
-def shard(network: PAMM, mesh: Any) -> PAMM:
+def shard(network: Model, mesh: Any) -> Model:
     """Leave to this process its share of a network; in place.
 
     Args:

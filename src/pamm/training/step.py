@@ -1,7 +1,7 @@
 """One step of a training: the gradient of a batch, and what the processes agree on after it."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pamm.data import Batch
 from pamm.errors import PammError
-from pamm.model import PAMM
 from pamm.runtime.distributed import is_sharded, mean_over
 from pamm.tasks import Task
 
@@ -25,11 +24,12 @@ def seed_step(seed: int, step: int, rank: int) -> None:
 def gradient(
     fabric: Fabric,
     wrapped: Any,
-    network: PAMM,
     batches: Iterator[Batch],
     tasks: Mapping[str, Task],
+    *,
     parts: int,
-    load_balancing: float,
+    auxiliary: float,
+    penalty: float,
 ) -> dict[str, Tensor]:
     """Add the gradient of one step's batch, part by part.
 
@@ -39,14 +39,15 @@ def gradient(
     Args:
         fabric: knows the other processes.
         wrapped: the network as Fabric set it up.
-        network: the same, itself.
         batches: each `next` is a part.
         tasks: the losses, in this order.
         parts: how many are accumulated.
-        load_balancing: weight of the routers' loss.
+        auxiliary: weight of the losses of the model's auxiliary predictions, if it makes any.
+        penalty: weight of the model's penalty, if it has one.
 
     Returns:
-        {task: loss}, float32 on the CPU, whose mean over the processes is that of the batch.
+        {task: loss of its prediction}, float32 on the CPU, whose mean over the processes is that of
+        the batch.
     """
     losses, mean = torch.zeros(len(tasks)), mean_over(fabric)
     # Gradients to be added up later are whole, which sharding is there to avoid.
@@ -54,18 +55,29 @@ def gradient(
     for part in range(parts):
         batch = next(batches)
         with fabric.no_backward_sync(wrapped, enabled=add_first and part + 1 < parts):
-            logits = wrapped(batch["image"])
-            values = [t.loss(logits[n], batch["targets"][n], mean=mean) for n, t in tasks.items()]
-            weighted = [t.loss_weight * v for t, v in zip(tasks.values(), values, strict=True)]
-            total = torch.stack(weighted).sum()
-            if load_balancing:
-                total = total + load_balancing * network.balance_loss()
+            outputs = wrapped(batch["image"])
+            values, *earlier = (
+                [t.loss(logits[n], batch["targets"][n], mean=mean) for n, t in tasks.items()]
+                for logits in (outputs.logits, *outputs.auxiliary)
+            )
+            total = weighted(values, tasks)
+            for losses_before in earlier:
+                total = total + auxiliary * weighted(losses_before, tasks)
+            if penalty and outputs.penalty is not None:
+                total = total + penalty * outputs.penalty
             fabric.backward(total / parts)
         losses += torch.stack(values).detach().float().cpu() / parts
     return dict(zip(tasks, losses, strict=True))
 
 
-def agree(fabric: Fabric, losses: Mapping[str, Tensor], stop: bool) -> tuple[dict, bool]:
+def weighted(losses: Sequence[Tensor], tasks: Mapping[str, Task]) -> Tensor:
+    """The sum of the tasks' losses, each times its weight."""
+    return torch.stack(
+        [task.loss_weight * loss for task, loss in zip(tasks.values(), losses, strict=True)]
+    ).sum()
+
+
+def reduce_losses(fabric: Fabric, losses: Mapping[str, Tensor], stop: bool) -> tuple[dict, bool]:
     """{task: loss of the whole batch}, and whether any process was asked to stop; all get both."""
     mine = torch.stack([*losses.values(), torch.tensor(float(stop))])
     *means, stopping = mean_over(fabric)(mine).tolist()

@@ -30,6 +30,7 @@ class Router(nn.Module):
     def __init__(self, *, tasks: int, channels: int, num_experts: int, top_k: int) -> None:
         super().__init__()
         self.tasks, self.top_k = tasks, top_k
+        self._weights: Tensor | None = None
         hidden = max(1, channels // 4)
         self.channel = per_task.Pointwise(tasks, channels, hidden)
         self.channel_norm = nn.GroupNorm(tasks, tasks * hidden)
@@ -37,7 +38,6 @@ class Router(nn.Module):
         self.spatial_norm = nn.GroupNorm(tasks, tasks * hidden)
         self.logits = per_task.Pointwise(tasks, 2 * hidden, num_experts)
         self.noise = per_task.Pointwise(tasks, 2 * hidden, num_experts)
-        self._weights: Tensor | None = None
 
     def forward(self, u: Tensor, mean: Tensor) -> Tensor:
         """(B, T*C, h, w) -> (B, T, E): softmax weights, exactly k of each row non-zero.
@@ -57,7 +57,7 @@ class Router(nn.Module):
         kept = weights_BTE.topk(self.top_k, dim=-1).indices
         weights_BTE = weights_BTE * torch.zeros_like(weights_BTE).scatter(-1, kept, 1.0)
         if torch.compiler.is_dynamo_compiling() or is_plain(weights_BTE):
-            self._weights = weights_BTE
+            self._weights = weights_BTE.detach()
         return weights_BTE
 
     @property
@@ -65,18 +65,13 @@ class Router(nn.Module):
         """(B, T, E) of the last forward pass, outside the graph; for expert-usage plots."""
         if self._weights is None:
             raise RuntimeError("no routing weights yet: run a forward pass first")
-        return self._weights.detach()
+        return self._weights
 
-    def balance_loss(self) -> Tensor:
-        """Squared coefficient of variation of the experts' mean weight in the last forward pass."""
-        if self._weights is None:
-            raise RuntimeError("no routing weights yet: run a forward pass first")
-        usage_E = self._weights.float().mean((0, 1))
-        return usage_E.var(unbiased=False) / usage_E.mean().square().clamp_min(1e-12)
 
-    def __getstate__(self) -> dict:
-        """Copies and pickles of the module leave the last pass behind: it belongs to a graph."""
-        return {**super().__getstate__(), "_weights": None}
+def balance_loss(weights_BTE: Tensor) -> Tensor:
+    """Load-balancing loss: the squared coefficient of variation of the experts' mean weight."""
+    usage_E = weights_BTE.float().mean((0, 1))
+    return usage_E.var(unbiased=False) / usage_E.mean().square().clamp_min(1e-12)
 
 
 class ParameterExperts(nn.Module):
@@ -117,12 +112,17 @@ class ParameterExperts(nn.Module):
             self.down = nn.Parameter(uniform(num_experts * rank, channels, fan_in=channels))
             self.up = nn.Parameter(uniform(state, num_experts * rank, fan_in=rank))
 
-    def forward(self, u: Tensor, mean: Tensor) -> Tensor:
-        """u (B, T*C, h, w) and its mean over the positions (B, T*C, 1, 1) -> (B, T, N, C)."""
+    def forward(self, u: Tensor, mean: Tensor) -> tuple[Tensor, Tensor | None]:
+        """u (B, T*C, h, w) and its mean over the positions (B, T*C, 1, 1) -> (B, T, N, C).
+
+        Beside it the routing weights (B, T, E), if there are experts.
+        """
         if self.router is None:
-            return self.linear_TNC.expand(u.shape[0], -1, -1, -1)
-        gates = self.router(u, mean).repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
-        return self.linear_TNC + torch.matmul(self.up * gates[:, :, None], self.down)
+            return self.linear_TNC.expand(u.shape[0], -1, -1, -1), None
+        weights_BTE = self.router(u, mean)
+        gates = weights_BTE.repeat_interleave(self.rank, dim=-1)  # (B, T, E*R)
+        mixed = torch.matmul(self.up * gates[:, :, None], self.down)
+        return self.linear_TNC + mixed, weights_BTE
 
 
 def uniform(*shape: int, fan_in: int) -> Tensor:

@@ -1,40 +1,33 @@
-"""The network: image -> backbone -> task conv -> PAME -> stage fusion -> decoder (figure 2)."""
+"""PAMM: stage maps -> task conv -> PAME -> stage fusion -> heads (the paper's figure 2)."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from pamm.errors import PammError, check_name, unknown
-from pamm.model.backbone import TAPS, Backbone
-from pamm.model.pamm.experts import Router
-from pamm.model.pamm.heads import Decoder
+from pamm.errors import PammError, unknown
+from pamm.model.backbone import TAPS
+from pamm.model.base import Model, ModelConfig, Outputs
+from pamm.model.layers.one_grid import OneGrid
+from pamm.model.pamm.experts import ParameterExperts, Router
+from pamm.model.pamm.heads import Heads
 from pamm.model.pamm.pame import PAME
 from pamm.model.pamm.stage_fusion import StageFusion
 from pamm.model.pamm.task_conv import TaskConv
 from pamm.model.scan_order import ORDERS
-from pamm.runtime.ranges import Channels, Decay, Range, Width, check_fields
+from pamm.runtime.ranges import Range, Width
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """What the network is made of. The defaults are the paper's for NYUD-v2 with ViT-B.
+class PAMMConfig(ModelConfig):
+    """What PAMM is made of. The defaults are the paper's for NYUD-v2 with ViT-B.
 
     Raises PammError where a value is out of range.
     """
 
-    tasks: dict[str, Channels]
-    """Task name -> output channels."""
-    backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
-    """A timm model that has forward_intermediates."""
-    pretrained: bool | str = False
-    """Backbone weights: False for none, True for timm's from the hub, or the path of a file."""
-    stride: Annotated[int, Range(1, 1024)] | None = None
-    """Pixels per position of the stage maps; None: a ViT's patch size, 16 for other backbones."""
+    name: Literal["pamm"] = field(default="pamm", init=False)
+    """Which model this is."""
     d_model: Width = 768
     """Channels per task."""
     d_state: Annotated[int, Range(1, 4096)] = 16
@@ -56,7 +49,7 @@ class ModelConfig:
     task_conv: bool = True
     """Task convolution (table II)."""
     pame: bool = True
-    """PAME (table II); without it and the task convolution the model is the Baseline."""
+    """PAME (table II); without it and the task convolution the network is that of `baseline`."""
     experts_b: bool = True
     """Parameter experts for B (table III)."""
     experts_c: bool = True
@@ -65,15 +58,9 @@ class ModelConfig:
     """Parameter priors for B (table IV)."""
     prior_c: bool = True
     """Parameter priors for C (table IV)."""
-    drop_path: Decay = 0.15
-    """Stochastic depth rate of the backbone in training."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if not self.tasks:
-            raise PammError("tasks: got none, want at least one {name: channels}")
-        for name in self.tasks:
-            check_name("tasks: task", name)
+        super().__post_init__()
         if self.top_k > self.num_experts:
             raise PammError(f"top_k: got {self.top_k}, want 1 to num_experts = {self.num_experts}")
         if self.scan not in ORDERS:
@@ -82,38 +69,25 @@ class ModelConfig:
             raise PammError(f"directions: got {self.directions}, want 1, 2 or 4")
 
 
-class PAMM(nn.Module):
-    """Parameter Aware Mamba Model: one image, one dense prediction per task.
+class PAMM(Model):
+    """Parameter Aware Mamba Model.
 
     The maps of all T tasks travel as one tensor (B, T*d_model, h, w), a task being a group of
     channels (`pamm.model.layers.per_task`); the stages are a list.
     """
 
+    Config: ClassVar[type[ModelConfig]] = PAMMConfig
     tasks_are_independent: ClassVar[bool] = True
-    """Whether no task's prediction depends on which others there are; else there is no `subset`."""
+    config: PAMMConfig
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        #: {name: pamm.tasks.Task} that explain the outputs; set by whoever trained or loaded this.
-        self.tasks: dict[str, Any] = {}
-        #: (height, width) of the largest images it was trained on, and of the crops, likewise.
-        self.image_size: tuple[int, int] | None = None
-        self.crop_size: tuple[int, int] | None = None
-        self._recompute = False
+    def __init__(self, config: PAMMConfig) -> None:
+        super().__init__(config, stages=config.stages)
         tasks, stages, d_model = len(config.tasks), range(config.stages), config.d_model
-        self.backbone = Backbone(
-            config.backbone,
-            pretrained=config.pretrained,
-            stages=config.stages,
-            width=d_model,
-            stride=config.stride,
-            drop_path=config.drop_path,
-        )
+        self.grid = OneGrid(self.backbone, width=d_model, stride=config.stride)
         self.task_conv = nn.ModuleList(
             TaskConv(
                 tasks=tasks,
-                inputs=self.backbone.channels,
+                inputs=self.grid.channels,
                 d_model=d_model,
                 enabled=config.task_conv,
             )
@@ -135,133 +109,52 @@ class PAMM(nn.Module):
                 scan=config.scan,
                 directions=config.directions,
             )
-            if config.pame
-            else nn.Identity()
             for _ in stages
+            if config.pame
         )
         self.stage_fusion = StageFusion(tasks=tasks, d_model=d_model, stages=config.stages)
-        self.decoder = Decoder(channels=config.tasks, d_model=d_model)
+        self.task_heads = Heads(channels=config.tasks, d_model=d_model)
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """The predictions of all tasks, as logits.
+    def decode(self, maps: list[Tensor], size: tuple[int, int]) -> Outputs:
+        """Stage maps -> predictions; the penalty is the routers' load-balancing loss."""
+        maps = self.grid(maps, size)
+        maps = [conv(stage) for conv, stage in zip(self.task_conv, maps, strict=True)]
+        balance: list[Tensor] = []
+        if self.pame:
+            refined = [self.run(pame, m) for pame, m in zip(self.pame, maps, strict=True)]
+            maps = [stage for stage, _ in refined]
+            balance = [loss for _, losses in refined for loss in losses]
+        logits = self.task_heads(self.stage_fusion(maps), size)
+        return Outputs(logits, penalty=torch.stack(balance).mean() if balance else None)
 
-        Args:
-            image: (B, 3, H, W) float, normalised with the ImageNet mean and std; any H and W.
+    def heads(self) -> nn.ModuleDict:
+        """{task: its last 1x1 convolution}."""
+        return self.task_heads.logits
 
-        Returns:
-            {task: (B, channels, H, W)}, in the order of `config.tasks`.
-
-        Raises:
-            TypeError, ValueError: the image is not (B, 3, H, W) floating point, or empty.
-            PammError: called by torch.jit.trace.
-        """
-        if torch.jit.is_tracing():
-            raise PammError(
-                "torch.jit.trace would fix the size of the image and the order of the scan in "
-                "silence: use torch.export.export"
-            )
-        if not isinstance(image, Tensor):
-            raise TypeError(f"image: got {type(image).__name__}, want a tensor (B, 3, H, W)")
-        fits = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
-        if not fits or 0 in image.shape:
-            raise ValueError(
-                f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
-            )
-        height, width = (number(side) for side in image.shape[-2:])
-        padded = pad_to_multiple(image, self.backbone.multiple)
-        stages = self.backbone(padded)
-        maps = [conv(stage) for conv, stage in zip(self.task_conv, stages, strict=True)]
-        maps = [self._refined(pame, m) for pame, m in zip(self.pame, maps, strict=True)]
-        fused = self.stage_fusion(maps)
+    def parts(self) -> dict[str, nn.Module]:
+        """Along figure 2; the experts and routers are inside the PAMEs."""
+        experts = [m for m in self.pame.modules() if isinstance(m, ParameterExperts)]
         return {
-            task: logits[..., :height, :width]
-            for task, logits in self.decoder(fused, tuple(padded.shape[-2:])).items()
+            "backbone": self.backbone,
+            "one grid": self.grid,
+            "task conv": self.task_conv,
+            "PAME": self.pame,
+            "parameter experts": nn.ModuleList(experts),
+            "routers": nn.ModuleList(self.routers().values()),
+            "stage fusion": self.stage_fusion,
+            "heads": self.task_heads,
         }
 
-    def recompute_activations(self) -> None:
-        """In training, keep only what goes into each PAME and block of the backbone.
+    def decoder_blocks(self) -> list[nn.Module]:
+        """The task convolutions and the PAMEs."""
+        return [*self.task_conv, *self.pame]
 
-        The rest is computed again for the gradient: a third more work and a fraction of the memory.
-        The results are the same, as random numbers are repeated too.
-        """
-        self._recompute = True
-        self.backbone.recompute()
-
-    def blocks(self) -> list[nn.Module]:
-        """The modules that hold most weights and run one after the other."""
-        return [*self.backbone.blocks(), *self.task_conv, *self.pame]
-
-    def _refined(self, pame: nn.Module, maps: Tensor) -> Tensor:
-        if self._recompute and self.training:
-            return checkpoint(pame, maps, use_reentrant=False)
-        return pame(maps)
+    def no_weight_decay(self) -> set[str]:
+        """Also the A_log and the priors."""
+        spared = ("A_log", "prior_b", "prior_c")
+        own = {name for name, _ in self.named_parameters() if name.rpartition(".")[2] in spared}
+        return super().no_weight_decay() | own
 
     def routers(self) -> dict[str, Router]:
         """{module name: router} of all stages; `router.weights` are those of the last forward."""
         return {name: m for name, m in self.named_modules() if isinstance(m, Router)}
-
-    def balance_loss(self) -> Tensor:
-        """Load-balancing loss of the last forward pass, mean over the routers (0 without any)."""
-        losses = [router.balance_loss() for router in self.routers().values()]
-        return torch.stack(losses).mean() if losses else torch.zeros(())
-
-    @torch.no_grad()
-    def start_outputs_at(self, values: Mapping[str, float]) -> None:
-        """Set the bias of the heads, e.g. {"depth": the data's mean depth}, before training."""
-        for name, value in values.items():
-            bias = self.decoder.heads[name].bias
-            assert isinstance(bias, Tensor)
-            bias.fill_(value)
-
-    def subset(self, tasks: str | Sequence[str]) -> "PAMM":
-        """A model of some of the tasks, or one, with copies of their weights, in their order here.
-
-        In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
-
-        Raises:
-            PammError: a task that this model does not have, or none at all; or a model whose tasks
-                look at each other, as the rest would predict something else.
-        """
-        tasks = [tasks] if isinstance(tasks, str) else list(tasks)
-        if not tasks:
-            raise PammError(f"tasks: got none, want one or more of {', '.join(self.config.tasks)}")
-        for name in tasks:
-            if name not in self.config.tasks:
-                raise PammError(unknown("task", name, self.config.tasks))
-        if not self.tasks_are_independent and not set(self.config.tasks) <= set(tasks):
-            raise PammError(
-                f"the tasks of {type(self).__name__} look at each other: without the others, "
-                f"{', '.join(tasks)} would be predicted differently; keep all of "
-                f"{', '.join(self.config.tasks)}"
-            )
-        keep = [i for i, name in enumerate(self.config.tasks) if name in tasks]
-        channels = {name: c for name, c in self.config.tasks.items() if name in tasks}
-        part = type(self)(replace(self.config, tasks=channels, pretrained=False))
-        whole, total = self.state_dict(), len(self.config.tasks)
-        part.load_state_dict(
-            {
-                # What shrinks with the number of tasks is stacked by task along the first axis.
-                key: whole[key]
-                if whole[key].shape == tensor.shape
-                else whole[key].unflatten(0, (total, -1))[keep].flatten(0, 1)
-                for key, tensor in part.state_dict().items()
-            }
-        )
-        part.image_size, part.crop_size = self.image_size, self.crop_size
-        part.tasks = {name: task for name, task in self.tasks.items() if name in channels}
-        return part.train(self.training)
-
-
-def number(size: int) -> int:
-    """A side of the image as a number, where the compiler has put a symbol in its place.
-
-    The orders of the scan are of one size: for another one the network is compiled again.
-    """
-    return len(range(size)) if torch.compiler.is_dynamo_compiling() else size
-
-
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Zeros (the mean colour) to the right and below, until both sides are multiples."""
-    height, width = image.shape[-2:]
-    down, right = -height % multiple, -width % multiple
-    return F.pad(image, (0, right, 0, down)) if down or right else image

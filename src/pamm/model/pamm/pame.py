@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pamm.model.layers import per_task
-from pamm.model.pamm.experts import ParameterExperts
+from pamm.model.pamm.experts import ParameterExperts, balance_loss
 from pamm.model.scan_order import cached_orders
 from pamm.ops import multi_directional_scan
 
@@ -83,24 +83,22 @@ class PAME(nn.Module):
         self.A_log = nn.Parameter(states.log().repeat(tasks * d_inner, 1))  # S4D-real
         self.D = nn.Parameter(torch.ones(tasks * d_inner))
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(B, T*d_model, h, w) -> the same shape."""
+    def forward(self, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, T*d_model, h, w) -> the same shape; in training also the routers' balance losses."""
         x = self.norm(maps)
         gate = F.silu(self.gate(x))
         x = F.silu(self.pointwise(self.depthwise(x)))
-        y = self.mdhs(self.expand(x))
-        return maps + gate * self.reduce(y)
+        y, balance = self.mdhs(self.expand(x))
+        return maps + gate * self.reduce(y), balance
 
-    def mdhs(self, u: Tensor) -> Tensor:
+    def mdhs(self, u: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Multi-directional Hilbert scan (eqs. 17-20): (B, D, h, w) -> (B, D, h, w)."""
         h, w = u.shape[-2:]
         mean = u.mean((2, 3), keepdim=True)
         # B, C and the low rank of delta are three linear maps of u: one product of matrices.
-        linear = [
-            self.experts_b(u, mean),
-            self.experts_c(u, mean),
-            self.delta_down.matrix().expand(u.shape[0], -1, -1, -1),
-        ]
+        matrix_b, weights_b = self.experts_b(u, mean)
+        matrix_c, weights_c = self.experts_c(u, mean)
+        linear = [matrix_b, matrix_c, self.delta_down.matrix().expand(u.shape[0], -1, -1, -1)]
         products = torch.matmul(torch.cat(linear, 2), per_task.split(u, self.tasks).flatten(3))
         B_BTNL, C_BTNL, low_BTRL = products.split([m.shape[2] for m in linear], 2)
         if self.prior_b is not None:
@@ -118,7 +116,8 @@ class PAME(nn.Module):
             self.delta_bias.float(),
             orders=cached_orders(self.scan, h, w, self.directions, like=u),
         )
-        return y_BDL.unflatten(2, (h, w))
+        routed = [w for w in (weights_b, weights_c) if w is not None and self.training]
+        return y_BDL.unflatten(2, (h, w)), [balance_loss(weights) for weights in routed]
 
 
 def initial_delta_bias(channels: int, low: float = 1e-3, high: float = 1e-1) -> Tensor:

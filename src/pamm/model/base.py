@@ -1,0 +1,316 @@
+"""What a model is: one image in, a dense prediction per task out.
+
+A model is two steps, `encode` and `decode`. Most methods of the field are a decoder over the maps
+of a backbone and write the second one only; those that work inside the encoder override the first.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from pamm.errors import PammError, check_name, unknown
+from pamm.model.backbone import TAPS, Backbone
+from pamm.model.layers.constants import constant
+from pamm.runtime.ranges import Channels, Decay, Range, check_fields
+from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD, Colour
+
+
+@dataclass
+class Outputs:
+    """What a model says of a batch; to its users a mapping {task: logits}."""
+
+    logits: dict[str, Tensor]
+    """{task: (B, channels, H, W)}, in the order of the model's tasks."""
+    auxiliary: tuple[dict[str, Tensor], ...] = ()
+    """In training: earlier predictions of the same tasks and shapes, which are trained as well."""
+    penalty: Tensor | None = None
+    """In training: a scalar that the model wants small, such as a load-balancing loss."""
+
+    def __getitem__(self, task: str) -> Tensor:
+        return self.logits[task]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.logits)
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the tasks."""
+        return self.logits.keys()
+
+    def values(self) -> ValuesView[Tensor]:
+        """The logits."""
+        return self.logits.values()
+
+    def items(self) -> ItemsView[str, Tensor]:
+        """(task, logits)."""
+        return self.logits.items()
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """The same with every map of logits changed."""
+
+        def changed(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {task: change(x) for task, x in logits.items()}
+
+        return Outputs(changed(self.logits), tuple(map(changed, self.auxiliary)), self.penalty)
+
+
+# For torch.export and FSDP, which look for the tensors in what a network returns.
+torch.export.register_dataclass(Outputs, serialized_type_name="pamm.Outputs")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What all models have; that of each adds its name and its own choices.
+
+    Raises PammError where a value is out of range.
+    """
+
+    tasks: dict[str, Channels]
+    """Task name -> output channels."""
+    backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
+    """A timm model that has forward_intermediates."""
+    pretrained: bool | str = False
+    """Backbone weights: False for none, True for timm's from the hub, or the path of a file."""
+    stride: Annotated[int, Range(1, 1024)] | None = None
+    """Pixels per position of the decoder's maps; None: a ViT's patch size, 16 for other
+    backbones."""
+    drop_path: Decay = 0.15
+    """Stochastic depth rate of the backbone in training."""
+    mean: Colour | None = None
+    """Subtracted from R, G and B in 0..1; None: what the backbone was pretrained with."""
+    std: Colour | None = None
+    """R, G and B are then divided by it; None: what the backbone was pretrained with."""
+
+    @classmethod
+    def variant(cls, fields: Mapping[str, Any]) -> type["ModelConfig"]:
+        """The config class of the model that the fields of a JSON file name.
+
+        Raises:
+            PammError: they name none, or an unknown one.
+        """
+        from pamm.model import MODELS, model_type
+
+        if "name" not in fields:
+            raise PammError(f"the field 'name' is missing, want one of {', '.join(MODELS)}")
+        return model_type(fields["name"]).Config
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.tasks:
+            raise PammError("tasks: got none, want at least one {name: channels}")
+        for name in self.tasks:
+            check_name("tasks: task", name)
+        if self.std is not None and not min(self.std) > 0:
+            raise PammError(f"std: got {self.std}, want numbers above 0")
+
+
+class Model(nn.Module, ABC):
+    """One image, one dense prediction per task.
+
+    Args:
+        config: of the model's own class, `Config`.
+        stages: how many of the backbone's stage maps the decoder is given, the last ones.
+    """
+
+    Config: ClassVar[type[ModelConfig]]
+    tasks_are_independent: ClassVar[bool] = False
+    """Whether no task's prediction depends on which others there are; else there is no `subset`."""
+
+    config: ModelConfig
+    """As given, with the mean and deviation that hold for the backbone."""
+
+    def __init__(self, config: ModelConfig, *, stages: int = TAPS) -> None:
+        super().__init__()
+        self.backbone = Backbone(
+            config.backbone,
+            pretrained=config.pretrained,
+            stages=stages,
+            drop_path=config.drop_path,
+        )
+        trained = self.backbone.net.pretrained_cfg
+        self.mean: Colour = config.mean or tuple(trained.get("mean") or IMAGENET_MEAN)
+        self.std: Colour = config.std or tuple(trained.get("std") or IMAGENET_STD)
+        self.config = replace(config, mean=self.mean, std=self.std)
+        #: An image is padded until its sides are multiples of this.
+        self.multiple = math.lcm(self.backbone.multiple, config.stride or 1)
+        self.recomputes = False
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """A normalised, padded image (B, 3, H, W) -> the backbone's stage maps, as they are."""
+        return self.backbone(image)
+
+    @abstractmethod
+    def decode(self, maps: list[Tensor], size: tuple[int, int]) -> Outputs:
+        """What `encode` gave -> predictions of the size (H, W) of the padded image."""
+
+    @abstractmethod
+    def heads(self) -> nn.ModuleDict:
+        """{task: the layer that makes its logits}; it has a `bias`."""
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """{name: module} in the order of the data path, for descriptions.
+
+        A module inside another one counts as a part of its own, if it is named too.
+        """
+
+    def decoder_blocks(self) -> list[nn.Module]:
+        """The modules of the decoder that hold most of its weights, one running after the other.
+
+        They are the units that a sharded training gathers. None may be inside another one.
+        """
+        return []
+
+    def no_weight_decay(self) -> set[str]:
+        """The parameters that are no weights of linear maps: biases, norms, embeddings."""
+        embeddings = {
+            f"backbone.net.{name}"
+            for name in getattr(self.backbone.net, "no_weight_decay", tuple)()
+        }
+        return embeddings | {name for name, p in self.named_parameters() if p.ndim <= 1}
+
+    def forward(self, image: Tensor) -> Outputs:
+        """The predictions of all tasks, as logits.
+
+        Args:
+            image: (B, 3, H, W) float, RGB in 0..1; any H and W. It is normalised here.
+
+        Returns:
+            A mapping {task: (B, channels, H, W)}, in the order of `config.tasks`.
+
+        Raises:
+            TypeError, ValueError: the image is not (B, 3, H, W) floating point, or empty.
+            PammError: called by torch.jit.trace.
+        """
+        check_image(image)
+        height, width = (number(side) for side in image.shape[-2:])
+        padded = pad_to_multiple(self.normalised(image), self.multiple)
+        found = self.decode(self.encode(padded), (padded.shape[-2], padded.shape[-1]))
+        return found.map(lambda logits: logits[..., :height, :width])
+
+    def normalised(self, image: Tensor) -> Tensor:
+        """(image - mean) / std, for each of the three colours.
+
+        In units of 8 bits, in which the values of an image file are whole numbers, so that nothing
+        is rounded before the division.
+        """
+        mean, std = (constant(eight_bits, *c, like=image) for c in (self.mean, self.std))
+        return (image * 255 - mean) / std
+
+    def recompute_activations(self) -> None:
+        """In training, keep only what goes into each block, where the model offers that.
+
+        The rest is computed again for the gradient: a third more work and a fraction of the memory.
+        The results are the same, as random numbers are repeated too.
+        """
+        self.recomputes = True
+        self.backbone.recompute()
+
+    def run(self, block: nn.Module, *arguments: Tensor) -> Any:
+        """`block(*arguments)`, its activations recomputed if `recompute_activations` says so."""
+        if self.recomputes and self.training:
+            return checkpoint(block, *arguments, use_reentrant=False)
+        return block(*arguments)
+
+    def blocks(self) -> list[nn.Module]:
+        """The modules that hold most weights, one running after the other."""
+        return [*self.backbone.blocks(), *self.decoder_blocks()]
+
+    @torch.no_grad()
+    def start_outputs_at(self, values: Mapping[str, float]) -> None:
+        """Set the bias of the heads, e.g. {"depth": the data's mean depth}, before training."""
+        for name, value in values.items():
+            bias = self.heads()[name].bias
+            assert isinstance(bias, Tensor)
+            bias.fill_(value)
+
+    def subset(self, tasks: str | Sequence[str]) -> Self:
+        """A model of some of the tasks, or one, with copies of their weights, in their order here.
+
+        In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
+
+        Raises:
+            PammError: a task that this model does not have, or none at all; or a model whose tasks
+                look at each other, as the rest would predict something else.
+        """
+        chosen = chosen_names(tasks, self.config.tasks)
+        if not self.tasks_are_independent and len(chosen) < len(self.config.tasks):
+            raise PammError(
+                f"the tasks of {type(self).__name__} look at each other: without the others, "
+                f"{', '.join(chosen)} would be predicted differently; keep all of "
+                f"{', '.join(self.config.tasks)}"
+            )
+        keep = [i for i, name in enumerate(self.config.tasks) if name in chosen]
+        channels = {name: self.config.tasks[name] for name in chosen}
+        part = type(self)(replace(self.config, tasks=channels, pretrained=False))
+        whole, total = self.state_dict(), len(self.config.tasks)
+        part.load_state_dict(
+            {
+                # What shrinks with the number of tasks is stacked by task along the first axis.
+                key: whole[key]
+                if whole[key].shape == tensor.shape
+                else whole[key].unflatten(0, (total, -1))[keep].flatten(0, 1)
+                for key, tensor in part.state_dict().items()
+            }
+        )
+        return part.train(self.training)
+
+
+def chosen_names(tasks: str | Sequence[str], known: Mapping[str, Any]) -> list[str]:
+    """Some names of tasks, or one, in the order of all.
+
+    Raises:
+        PammError: an unknown one, or none.
+    """
+    given = [tasks] if isinstance(tasks, str) else list(tasks)
+    if not given:
+        raise PammError(f"tasks: got none, want one or more of {', '.join(known)}")
+    for name in given:
+        if name not in known:
+            raise PammError(unknown("task", name, known))
+    return [name for name in known if name in given]
+
+
+def check_image(image: Any) -> None:
+    """Raise unless it is (B, 3, H, W) floating point, and the network is not being traced."""
+    if torch.jit.is_tracing():
+        raise PammError(
+            "torch.jit.trace would fix the size of the image and the order of the scan in "
+            "silence: use torch.export.export"
+        )
+    if not isinstance(image, Tensor):
+        raise TypeError(f"image: got {type(image).__name__}, want a tensor (B, 3, H, W)")
+    fits = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
+    if not fits or 0 in image.shape:
+        raise ValueError(
+            f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
+        )
+
+
+def eight_bits(*colour: float) -> Tensor:
+    """R, G and B in 0..1 as (3, 1, 1), in 0..255."""
+    return torch.tensor(colour).view(-1, 1, 1) * 255
+
+
+def number(size: int) -> int:
+    """A side of the image as a number, where the compiler has put a symbol in its place.
+
+    The orders of the scan are of one size: for another one the network is compiled again.
+    """
+    return len(range(size)) if torch.compiler.is_dynamo_compiling() else size
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Zeros (the mean colour) to the right and below, until both sides are multiples."""
+    height, width = image.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    return F.pad(image, (0, right, 0, down)) if down or right else image
