@@ -19,7 +19,6 @@ from pamm.errors import PammError
 from pamm.model.backbone import Backbone
 from pamm.runtime.progress import progress
 
-WIDTH = 32
 CHOICES = [(drop_path, stages) for drop_path in (0.1, 0.0) for stages in (4, 3)]
 
 
@@ -82,7 +81,7 @@ def served(name: str) -> Served | str:
     for drop_path, stages in CHOICES:
         try:
             with torch.device("meta"):
-                own = Backbone(name, width=WIDTH, drop_path=drop_path, stages=stages)
+                own = Backbone(name, drop_path=drop_path, stages=stages)
             return Served(drop_path, stages, own.multiple, own.plain)
         except PammError as error:
             why.append(str(error))
@@ -101,7 +100,7 @@ def smallest(names: list[str]) -> str:
 
 def trained(name: str, how: Served) -> str:
     """What is to be said of its forward and backward passes on two sizes, "" if nothing."""
-    own = Backbone(name, width=WIDTH, drop_path=how.drop_path, stages=how.stages).train()
+    own = Backbone(name, drop_path=how.drop_path, stages=how.stages).train()
     for height, width in ((1, 2), (2, 1)) if how.multiple > 200 else ((1, 1), (2, 3)):
         image = torch.randn(2, 3, height * how.multiple, width * how.multiple)
         maps = own(image)

@@ -19,17 +19,17 @@ def measure(keep: bool, steps: int) -> list[float]:
     import torch
 
     from pamm.data import Synthetic
-    from pamm.model import PAMM
+    from pamm.model import build_model
     from pamm.presets import preset
     from pamm.runtime.memory import keep_freed_memory
 
     if keep:
         keep_freed_memory()
     experiment = preset("synthetic-tiny").experiment
-    model, (height, width) = PAMM(experiment.model), experiment.data.size
+    model, (height, width) = build_model(experiment.model), experiment.data.size
     batch = experiment.train.batch_size
     tasks = Synthetic.TASKS
-    image = torch.randn(batch, 3, height, width)
+    image = torch.rand(batch, 3, height, width)
     targets = {
         name: torch.ones(batch, *task.target_lead, height, width, dtype=task.target_dtype)
         for name, task in tasks.items()

@@ -16,18 +16,17 @@ from safetensors import SafetensorError
 from pamm.checkpoint import check_labels, find, load, newest, save
 from pamm.data import DataConfig
 from pamm.errors import PammError
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
+from pamm.predictor import Predictor
 from pamm.runtime.tensor_files import _Noting, read_training, read_weights, write_training
-from pamm.tasks import Boundary, Depth, Semseg, default_task
+from pamm.tasks import Boundary, Depth, Semseg
 
 TASKS = {"semseg": 5, "depth": 1}
 
 
-def small(**changes: object) -> PAMM:
+def small(**changes: object) -> Predictor:
     config = {"tasks": TASKS, "backbone": "test_vit", "d_model": 16, "d_state": 2, **changes}
-    model = PAMM(ModelConfig(**config))
-    model.tasks = {name: default_task(name, c) for name, c in model.config.tasks.items()}
-    return model
+    return Predictor(PAMM(PAMMConfig(**config)))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def test_a_saved_model_comes_back(tmp_path):
     model = small().eval()
     folder = save(tmp_path, "last", 1, model, data=DataConfig())
     loaded = load(tmp_path)
-    assert loaded.config == model.config
+    assert loaded.network.config == model.network.config
     assert loaded.tasks == model.tasks
     assert not loaded.training
     image = torch.randn(1, 3, 20, 30)
@@ -73,15 +72,15 @@ def test_only_the_newest_of_a_kind_stays(tmp_path):
 
 def test_a_subset_of_the_tasks(run):
     model = load(run, tasks=["depth"])
-    assert list(model.config.tasks) == list(model.tasks) == ["depth"]
+    assert list(model.network.config.tasks) == list(model.tasks) == ["depth"]
 
 
 def test_pretrained_weights_are_not_fetched_again(tmp_path):
     """A model whose backbone was pretrained loads where that source is gone."""
     model = small()
-    object.__setattr__(model.config, "pretrained", str(tmp_path / "gone.pth"))
+    object.__setattr__(model.network.config, "pretrained", str(tmp_path / "gone.pth"))
     save(tmp_path / "run", "last", 1, model, data=DataConfig())
-    assert load(tmp_path / "run").config.pretrained is False
+    assert load(tmp_path / "run").network.config.pretrained is False
 
 
 def damaged(run: Path, folder: Path, file: str, change: object) -> Path:
@@ -110,7 +109,7 @@ def another_width(content: bytes) -> bytes:
         ("config.json", lambda b: b"[]", "does not describe a PAMM model"),
         ("config.json", another_width, "weights of another model"),
         ("config.json", lambda b: b.replace(b'"d_state"', b'"d_stat"'), "unknown field 'd_stat'"),
-        ("config.json", lambda b: b.replace(b'"format": 1', b'"format": 9'), "has format 9"),
+        ("config.json", lambda b: b.replace(b'"format": 2', b'"format": 9'), "has format 9"),
     ],
 )
 def test_damage_is_said(run, tmp_path, file, change, message):
@@ -340,7 +339,7 @@ def test_a_hub_id(run, monkeypatch):
     monkeypatch.setattr(
         huggingface_hub, "snapshot_download", lambda repository, **_: str(find(run))
     )
-    assert load("someone/pamm-rooms").config.tasks == TASKS
+    assert load("someone/pamm-rooms").network.config.tasks == TASKS
 
 
 def test_a_hub_that_has_no_such_model(monkeypatch):

@@ -110,7 +110,7 @@ def test_resume_from_the_command_line(run, capsys):
 def test_a_saved_configuration_is_a_preset(run, tmp_path, capsys):
     main(["describe", str(run / "config.json"), "--size", "37", "61"])
     out = capsys.readouterr().out
-    assert "PE router" in out
+    assert "routers" in out
     assert "1 x 1 x 37 x 61" in out
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from pamm import cli
 from pamm.cli import tools
 from pamm.data import DATASETS, DataConfig, Folder, dataset_type
 from pamm.data.encodings import ENCODINGS
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM
 from pamm.prediction import MAX_SIDE
+from pamm.predictor import Predictor
 from pamm.presets import PRESETS, preset
 from pamm.runtime.strict_json import to_json
 
@@ -67,8 +69,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the README takes for granted: a trained model and a photograph."""
     folder = tmp_path_factory.mktemp("workplace")
     experiment = preset("synthetic-tiny").experiment
-    model = PAMM(ModelConfig(**{**vars(experiment.model), **SCALED_DOWN}))
-    model.tasks = dict(dataset_type("synthetic").TASKS)
+    network = PAMM(replace(experiment.model, **SCALED_DOWN))
+    model = Predictor(network, dataset_type("synthetic").TASKS)
     pamm.checkpoint.save(folder / "runs" / "demo", "last", 1, model, data=DataConfig())
     (folder / "runs" / "demo" / "config.json").write_text(json.dumps(to_json(experiment)))
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
@@ -243,13 +245,13 @@ def test_the_architecture_names_every_room_and_the_import_order():
 def test_the_tour_of_the_model_names_every_file():
     folder = ROOT / "src" / "pamm" / "model"
     text = (folder / "README.md").read_text("utf-8")
-    for path in folder.glob("*.py"):
+    for path in folder.rglob("*.py"):
         assert path.name == "__init__.py" or f"`{path.name}`" in text
 
 
 def test_the_recipes_work(tmp_path):
     """CONTRIBUTING's recipes, applied to a copy of the project, leave its tests green: those that
-    they add or change, and those that go through all tasks, data sets or orders.
+    they add or change, and those that go through all tasks, data sets, models or orders.
     """
     skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info")
     for folder in ("src", "tests", "docs", "benchmarks", "examples"):
@@ -267,7 +269,7 @@ def test_the_recipes_work(tmp_path):
         touched |= apply(diff, tmp_path)
 
     imports = re.compile(
-        r"^from pamm\.[\w.]+ import (?:\([^)]*|[^\n]*)\b(?:TASK_TYPES|DATASETS|ORDERS)\b",
+        r"^from pamm\.[\w.]+ import (?:\([^)]*|[^\n]*)\b(?:TASK_TYPES|DATASETS|MODELS|ORDERS)\b",
         re.MULTILINE,
     )
     chosen = [
@@ -275,7 +277,9 @@ def test_the_recipes_work(tmp_path):
         for path in sorted((tmp_path / "tests").rglob("test_*.py"))
         if path in touched or imports.search(path.read_text("utf-8"))
     ]
-    assert {"test_mask_folder.py", "test_docs.py", "test_tasks.py"} <= {p.name for p in chosen}
+    assert {"test_mask_folder.py", "test_docs.py", "test_models.py", "test_tasks.py"} <= {
+        p.name for p in chosen
+    }
     run = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from pamm.errors import LONGEST_NAME, TAKEN, PammError, check_name
-from pamm.model import ModelConfig
+from pamm.model import PAMMConfig
 from pamm.tasks import Depth, Semseg, task_from_dict
 
 BAD = [
@@ -32,7 +32,7 @@ def test_a_name_is_refused_in_one_line_wherever_it_is_declared(name):
         lambda: check_name("task", name),
         lambda: Depth(name=name),
         lambda: task_from_dict({"type": "depth", "name": name}),
-        lambda: ModelConfig(tasks={name: 1}),
+        lambda: PAMMConfig(tasks={name: 1}),
     ):
         with pytest.raises(PammError, match="^[^\n]*task[^\n]*$") as error:
             declare()

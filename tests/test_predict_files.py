@@ -17,6 +17,7 @@ from pamm.evaluation.boundary_maps import boundary_eval
 from pamm.pictures.images import read_image
 from pamm.predict_files import inside, predict_files, shown
 from pamm.prediction import predict
+from pamm.predictor import Predictor
 from pamm.tasks import Depth, Semseg
 
 
@@ -135,7 +136,7 @@ def test_numbers_that_16_bits_do_not_hold_keep_32(model: Fake, tmp_path: Path) -
 
 def test_a_large_image_takes_a_few_bytes_a_pixel(model: Fake, tmp_path: Path) -> None:
     """Of what NumPy allocates: the image, the array and the picture of one task at a time."""
-    model.image_size = (32, 32)
+    model = Predictor(model, image_size=(32, 32))
     Image.fromarray(photo(3000, 2000)).save(tmp_path / "a.png")
     tracemalloc.start()
     try:

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from fake_network import CHANNELS, Fake, check, photo
 from pamm import prediction
 from pamm.data import DataConfig, eval_dataset, evaluation_batches, train_dataset
-from pamm.data.transforms import normalise
 from pamm.errors import PammError
 from pamm.evaluation.views import forward_views
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
 from pamm.pictures.images import strips
 from pamm.prediction import predict
+from pamm.predictor import Predictor
 from pamm.tasks import Depth, Semseg, Task, default_task
 
 
@@ -29,14 +29,13 @@ def model() -> Fake:
     return Fake()
 
 
-def small_pamm() -> PAMM:
+def small_pamm() -> Predictor:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = PAMM(
-            ModelConfig(tasks={"semseg": 5, "depth": 1}, backbone="test_vit", d_model=16, d_state=2)
+            PAMMConfig(tasks={"semseg": 5, "depth": 1}, backbone="test_vit", d_model=16, d_state=2)
         )
-    model.tasks = {"semseg": Semseg(channels=5), "depth": Depth()}
-    return model
+    return Predictor(model, {"semseg": Semseg(channels=5), "depth": Depth()})
 
 
 @pytest.mark.parametrize("size", [(37, 61), (1, 1), (3, 200), (64, 48)])
@@ -47,10 +46,10 @@ def test_any_size_gives_arrays_of_that_size(model: Fake, size: tuple[int, int]) 
     assert model.seen == [(1, 3, *size)]
 
 
-def test_the_arrays_are_the_decoded_logits_of_the_normalised_image(model: Fake) -> None:
+def test_the_arrays_are_the_decoded_logits_of_the_image(model: Fake) -> None:
     picture = photo(9, 11)
     arrays = predict(model, picture)
-    logits = model(normalise(torch.from_numpy(picture.copy()).permute(2, 0, 1))[None])
+    logits = model(torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255)
     for name, channels in CHANNELS.items():
         task = default_task(name, channels)
         expected = task.to_array(task.decode(logits[name].detach())[0])
@@ -158,7 +157,7 @@ def test_threads_predict_with_a_model_that_trains() -> None:
     for key, value in model.state_dict().items():
         assert torch.equal(value, before[key]), key
     with pytest.raises(RuntimeError, match="no routing weights yet"):
-        _ = next(iter(model.routers().values())).weights
+        _ = next(iter(model.network.routers().values())).weights
 
 
 @pytest.mark.parametrize(
@@ -239,9 +238,8 @@ def test_other_images_are_refused(model: Fake, image, error: type, words: str) -
 
 
 def test_the_models_own_tasks_come_first(model: Fake) -> None:
-    model.tasks = {"depth": Depth(name="depth")}
-    assert list(predict(model, photo(4, 4))) == ["depth"]
-    model.tasks = {}
+    far = Predictor(model, {"depth": Depth(name="depth")})
+    assert list(predict(far, photo(4, 4))) == ["depth"]
     assert list(predict(model, photo(4, 4))) == list(CHANNELS)
 
 
@@ -261,7 +259,7 @@ def test_tasks_can_be_chosen_by_name_or_given(model: Fake) -> None:
 def test_the_default_size_is_that_of_the_training(model: Fake) -> None:
     """What the network sees of a large photograph has the longer side of its training images."""
     predict(model, photo(1100, 20))
-    model.image_size = (48, 64)
-    predict(model, photo(300, 200))
-    predict(model, photo(20, 30))
+    trained = Predictor(model, image_size=(48, 64))
+    predict(trained, photo(300, 200))
+    predict(trained, photo(20, 30))
     assert model.seen == [(1, 3, 1024, 19), (1, 3, 64, 43), (1, 3, 20, 30)]

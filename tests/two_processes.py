@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import ModelConfig
+from pamm.model import PAMMConfig
 from pamm.model.layers import per_task
 from pamm.model.layers.batch_norm import synchronise
 from pamm.runtime.distributed import launch, mean_over
@@ -71,7 +71,7 @@ def pass_norms(norms: Norms, share: slice) -> dict[str, Tensor]:
 def experiment() -> Experiment:
     """Twenty steps of batch 4, with augmentation and unequal numbers of labelled pixels."""
     return Experiment(
-        model=ModelConfig(
+        model=PAMMConfig(
             tasks=TASKS, backbone="test_resnet", stride=8, d_model=16, d_state=2, drop_path=0.0
         ),
         data=DataConfig(size=(24, 32), train_count=10, val_count=5, workers=0, scale=(0.5, 1.5)),
@@ -79,7 +79,7 @@ def experiment() -> Experiment:
         train=TrainConfig(
             steps=20,
             batch_size=4,
-            load_balancing=0.0,
+            penalty=0.0,
             validate_every=20,
             checkpoint_every=20,
             log_every=1,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pamm.checkpoint import load
     from pamm.errors import PammError
-    from pamm.model import PAMM
+    from pamm.model import PAMM, PAMMConfig
     from pamm.model import PAMMConfig as ModelConfig
     from pamm.prediction import predict
 
@@ -22,12 +22,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PAMM": ("pamm.model", "PAMM"),
-    "ModelConfig": ("pamm.model", "PAMMConfig"),
+    "PAMMConfig": ("pamm.model", "PAMMConfig"),
+    "ModelConfig": ("pamm.model", "PAMMConfig"),  # of before there were other models
     "PammError": ("pamm.errors", "PammError"),
     "load": ("pamm.checkpoint", "load"),
     "predict": ("pamm.prediction", "predict"),
 }
-__all__ = ["PAMM", "ModelConfig", "PammError", "load", "predict"]
+__all__ = ["PAMM", "ModelConfig", "PAMMConfig", "PammError", "load", "predict"]
 
 
 def __getattr__(name: str) -> Any:

@@ -58,7 +58,8 @@ def predict(
         image: the path of a file, a Pillow image, RGB uint8 as an array (H, W, 3) or as a tensor
             (3, H, W); grey arrays (H, W) are taken too.
         tasks: what the outputs mean, {name: Task}, or the names of some, or one name; the rest is
-            left out. None: all of a `Predictor`, or the default tasks of a `Model`.
+            left out. None: all of a `Predictor`; of another network the default
+            tasks of its `config.tasks`.
         max_side: see above; None: the longest side of the images that the model was trained on
             (`Predictor.image_size`), or 1024 where it does not say.
         precision: "bf16-mixed" is faster where the processor has instructions for it, and a little

@@ -18,7 +18,7 @@ class Predictor(nn.Module):
     Args:
         network: maps (B, 3, H, W), RGB in 0..1, to {task: logits (B, C, H, W)}.
         tasks: what its outputs mean: all of them, or some in an order of one's own. None: the
-            default tasks of these names and channels.
+            default tasks of the names and channels in `network.config.tasks`, if it has them.
         image_size: of the largest images that it was trained on.
         crop_size: of the crops that it was trained on.
     """
@@ -34,7 +34,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.network = network
         if tasks is None:
-            channels = network.config.tasks if isinstance(network, Model) else {}
+            channels = getattr(getattr(network, "config", None), "tasks", {})
             tasks = {name: default_task(name, count) for name, count in channels.items()}
         self.tasks = dict(tasks)
         self.image_size, self.crop_size = image_size, crop_size

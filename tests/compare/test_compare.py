@@ -22,7 +22,8 @@ from pamm.compare.published import published
 from pamm.data import DataConfig, Synthetic
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
+from pamm.predictor import Predictor
 from pamm.runtime.text import printable
 
 VIT_B = {
@@ -338,8 +339,8 @@ def test_from_models_to_the_table(tmp_path, capsys):
     reports = []
     for i in range(2):
         torch.manual_seed(i)
-        model = PAMM(ModelConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2))
-        model.tasks = dict(Synthetic.TASKS)
+        model = PAMM(PAMMConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2))
+        model = Predictor(model, Synthetic.TASKS)
         save(tmp_path / f"run{i}", "last", 3, model, data=data)
         reports.append(evaluate_run(tmp_path / f"run{i}"))
     runs = [str(tmp_path / f"run{i}") for i in range(2)]

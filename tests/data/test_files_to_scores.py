@@ -12,7 +12,7 @@ from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig, dataset_tasks
 from pamm.data.file_dataset import FileDataset
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import ModelConfig
+from pamm.model import PAMMConfig
 from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
 
@@ -54,7 +54,7 @@ def test_train_resume_evaluate_predict(tmp_path, make, monkeypatch):
     channels = {name: task.channels for name, task in dataset_tasks(data).items()}
 
     experiment = Experiment(
-        model=ModelConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2),
+        model=PAMMConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2),
         data=data,
         optim=OptimConfig(lr=1e-3),
         train=TrainConfig(steps=3, batch_size=2, checkpoint_every=1),

@@ -11,9 +11,9 @@ import pytest
 
 import pamm.errors
 from pamm.data.rooms import LABELS
-from pamm.data.scene_cache import SceneCache, default_root
-from pamm.data.scene_workers import render_in_processes
+from pamm.data.scene_cache import SceneCache, default_root, write_scene
 from pamm.errors import PammError
+from pamm.runtime.workers import call_in_processes
 
 ALL = ("image", *LABELS)
 
@@ -129,8 +129,9 @@ def test_an_unusable_folder_is_a_users_mistake(tmp_path: Path, processes: int) -
 def test_a_childs_failure_is_told(cache: SceneCache) -> None:
     cache.path(1).mkdir(parents=True)  # a folder where a file should go
     (cache.path(1) / "x").touch()
+    own = (cache.seed, cache.height, cache.width, str(cache.root))
     with pytest.raises(PammError, match="cannot keep rendered scenes"):
-        list(render_in_processes(cache, [0, 1, 2], 1))
+        list(call_in_processes(write_scene, own, [0, 1, 2], 1))
     assert cache.path(0).is_file()
 
 

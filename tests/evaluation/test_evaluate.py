@@ -28,7 +28,8 @@ from pamm.evaluation.evaluate import Unfinished, departures, evaluate, evaluate_
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.score_table import print_scores, protocol_lines
 from pamm.evaluation.views import Views
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
+from pamm.predictor import Predictor
 
 DATA = DataConfig(size=(24, 32), train_count=4, val_count=5, workers=0)
 TASKS = Synthetic.TASKS
@@ -69,11 +70,10 @@ def test_perfect_predictions_get_perfect_scores():
     assert scores["boundary"]["odsF"] > 0.6  # borders of 5 of 24 pixels are suppressed
 
 
-def random_model() -> PAMM:
+def random_model() -> Predictor:
     channels = {name: task.channels for name, task in TASKS.items()}
-    model = PAMM(ModelConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2)).eval()
-    model.tasks = dict(TASKS)
-    return model
+    config = PAMMConfig(tasks=channels, backbone="test_vit", d_model=16, d_state=2)
+    return Predictor(PAMM(config), TASKS).eval()
 
 
 def test_the_shares_of_two_processes_add_up_to_the_whole():

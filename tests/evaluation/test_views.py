@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pamm.errors import PammError
 from pamm.evaluation.views import Views, forward_views, resize
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
 from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg, Task
 
 TASKS: dict[str, Task] = {
@@ -61,7 +61,7 @@ def said(task: str, views: Views, *answers: tuple[float, ...]) -> list[float]:
 
 def test_one_view_is_bit_equal_to_the_network():
     tasks = {name: task.channels for name, task in TASKS.items()}
-    config = ModelConfig(tasks=tasks, backbone="test_vit", d_model=16, d_state=2)
+    config = PAMMConfig(tasks=tasks, backbone="test_vit", d_model=16, d_state=2)
     model, image = PAMM(config).eval(), images(20, 27)
     with torch.no_grad():
         plain = model(image)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMM, PAMMConfig
 
 TASKS = {"semseg": 5, "depth": 1, "normals": 3}
 SMALL = {"backbone": "test_vit", "d_model": 32, "d_state": 3, "num_experts": 5, "top_k": 3}
@@ -13,6 +13,6 @@ SMALL = {"backbone": "test_vit", "d_model": 32, "d_state": 3, "num_experts": 5, 
 @pytest.fixture
 def build() -> Callable[..., PAMM]:
     def make(**changes: object) -> PAMM:
-        return PAMM(ModelConfig(**{"tasks": TASKS, **SMALL, **changes}))
+        return PAMM(PAMMConfig(**{"tasks": TASKS, **SMALL, **changes}))
 
     return make

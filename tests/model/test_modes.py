@@ -60,8 +60,8 @@ def test_a_mode_leaves_nothing_behind(build, monkeypatch, mode: Callable, before
         mode(model, image)
     assert_same(predictions(model, image), expected)
     model.train()
-    logits = model(image)
-    (sum(x.sum() for x in logits.values()) + model.balance_loss()).backward()
+    outputs = model(image)
+    (sum(x.sum() for x in outputs.values()) + outputs.penalty).backward()
     assert all(r.weights.isfinite().all() for r in model.routers().values())
 
 

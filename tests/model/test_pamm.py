@@ -1,4 +1,4 @@
-"""One suite over every variant of the model: shapes, gradients, state dict, subsets, sizes."""
+"""PAMM in every variant: shapes, gradients, state dict, subsets, sizes. See also test_models.py."""
 
 import copy
 
@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 
 from pamm.errors import PammError
-from pamm.model import PAMM, ModelConfig
+from pamm.model import PAMMConfig
 
 VARIANTS = {
     "full": {},
@@ -47,8 +47,8 @@ def test_recomputed_activations_change_no_gradient(build, backbone):
     for i, model in enumerate(models):
         model.pame[0].reduce.register_forward_hook(lambda *_, i=i: passes.append(i))
         torch.manual_seed(1)
-        logits = model.train()(image)
-        (sum(x.square().mean() for x in logits.values()) + model.balance_loss()).backward()
+        outputs = model.train()(image)
+        (sum(x.square().mean() for x in outputs.values()) + outputs.penalty).backward()
         results.append({name: p.grad for name, p in model.named_parameters()})
     assert passes == [0, 1, 1]
     for name, expected in results[0].items():
@@ -133,42 +133,6 @@ def test_a_subset_with_an_unknown_task(build):
         build().subset(["dept"])
 
 
-class Neighbours(PAMM):
-    """Each task sees the others."""
-
-    tasks_are_independent = False
-
-
-def test_no_subset_of_tasks_that_look_at_each_other(build):
-    model = Neighbours(build().config)
-    with pytest.raises(PammError, match="tasks of Neighbours look at each other: .*keep all of"):
-        model.subset(["depth"])
-    whole = model.subset(list(model.config.tasks))
-    assert type(whole) is Neighbours
-
-
-def test_a_batch_is_its_images(build):
-    model = build().eval()
-    images = torch.randn(3, 3, 32, 48)
-    with torch.inference_mode():
-        together = model(images)
-        for i in range(3):
-            alone = model(images[i : i + 1])
-            for task in together:
-                torch.testing.assert_close(
-                    alone[task], together[task][i : i + 1], rtol=1e-4, atol=1e-5
-                )
-
-
-def test_outputs_start_where_they_are_told(build):
-    model = build().eval()
-    model.start_outputs_at({"depth": 1000.0})
-    with torch.inference_mode():
-        logits = model(torch.randn(1, 3, 32, 32))
-    assert (logits["depth"] - 1000).abs().max() < 10
-    assert logits["semseg"].abs().max() < 10
-
-
 def test_routing_weights_can_be_read_and_do_not_hinder_a_copy(build):
     model = build()
     model(torch.randn(2, 3, 32, 32))
@@ -182,14 +146,16 @@ def test_routing_weights_can_be_read_and_do_not_hinder_a_copy(build):
 
 def test_the_balance_loss_reaches_the_routers(build):
     model = build()
-    model(torch.randn(2, 3, 32, 32))
-    model.balance_loss().backward()
+    model(torch.randn(2, 3, 32, 32)).penalty.backward()
     for router in model.routers().values():
         assert router.logits.weight.grad.any()
 
 
-def test_the_balance_loss_without_routers_is_zero(build):
-    assert build(pame=False).balance_loss() == 0
+@pytest.mark.parametrize(
+    "model", [{"pame": False}, {"experts_b": False, "experts_c": False}], ids=str
+)
+def test_without_routers_there_is_no_balance_loss(build, model):
+    assert build(**model)(torch.randn(2, 3, 32, 32)).penalty is None
 
 
 @pytest.mark.parametrize(
@@ -225,4 +191,4 @@ def test_an_integer_image(build):
 )
 def test_bad_configurations(changes, message):
     with pytest.raises(PammError, match=message):
-        ModelConfig(**{"tasks": {"depth": 1}, **changes})
+        PAMMConfig(**{"tasks": {"depth": 1}, **changes})

@@ -13,7 +13,7 @@ from pamm.config import Experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.evaluation.views import Views
-from pamm.model import ModelConfig
+from pamm.model import PAMMConfig
 from pamm.presets import preset
 from pamm.runtime.ranges import Range, check_fields, declarations
 from pamm.runtime.strict_json import from_json, to_json
@@ -115,6 +115,6 @@ def test_a_subclass_with_another_default_keeps_the_range():
 def test_limits_leave_room():
     """The largest that anybody might want passes."""
     TrainConfig(steps=10**8, batch_size=8192, devices=512, seed=2**63 - 1, accumulate=16)
-    ModelConfig(tasks={"semseg": 20_000}, d_model=8192, d_state=256, num_experts=256, top_k=256)
+    PAMMConfig(tasks={"semseg": 20_000}, d_model=8192, d_state=256, num_experts=256, top_k=256)
     DataConfig(size=(8192, 8192), workers=256)
     Views(scales=(0.25, 4.0))

@@ -23,7 +23,7 @@ from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import ModelConfig
+from pamm.model import PAMMConfig
 from pamm.runtime.strict_json import to_json
 from pamm.runtime.tensor_files import read_training
 from pamm.tasks import default_task
@@ -50,7 +50,7 @@ TASKS = {
 def tiny(*, steps: int = 6, workers: int = 0, **train: object) -> Experiment:
     """Everything random is on: augmentation, drop path, router noise."""
     return Experiment(
-        model=ModelConfig(
+        model=PAMMConfig(
             tasks=TASKS, backbone="test_resnet", stride=8, d_model=16, d_state=2, drop_path=0.1
         ),
         data=DataConfig(size=(24, 32), train_count=10, val_count=3, workers=workers),
@@ -195,7 +195,7 @@ def test_averaged_weights_resume_bit_equal(tmp_path):
 def test_checkpointing_gradients_changes_no_weight(tmp_path):
     """With drop path, router noise and the balance loss, on a ViT whose blocks are recomputed."""
     for on in (False, True):
-        experiment = tiny(steps=2, load_balancing=1.0, gradient_checkpointing=on)
+        experiment = tiny(steps=2, penalty=1.0, gradient_checkpointing=on)
         model = replace(experiment.model, backbone="test_vit", stride=None)
         run_experiment(replace(experiment, model=model), tmp_path / str(on))
     assert_same(tmp_path / "False", tmp_path / "True")
@@ -505,8 +505,8 @@ def test_a_full_disk_ends_a_training_that_can_go_on(unbroken, tmp_path, monkeypa
 
     for place, fails in {
         "checkpoint.write_training": full,
-        "run_log.append_line": full_after(3, run_log.append_line),
-        "run_log.Curves.add": full_after(3, run_log.Curves.add),
+        "training.run_log.append_line": full_after(3, run_log.append_line),
+        "training.run_log.Curves.add": full_after(3, run_log.Curves.add),
     }.items():
         with monkeypatch.context() as patch:
             patch.setattr(f"pamm.{place}", fails)
@@ -597,9 +597,9 @@ def test_a_subset_of_the_tasks_trains(tmp_path):
     assert list(model.tasks) == ["depth"]
 
 
-def test_the_load_balancing_loss_changes_the_training(tmp_path):
+def test_the_penalty_changes_the_training(tmp_path):
     for weight in (0.0, 100.0):
-        run_experiment(tiny(steps=2, load_balancing=weight), tmp_path / str(weight))
+        run_experiment(tiny(steps=2, penalty=weight), tmp_path / str(weight))
     with pytest.raises(AssertionError):
         assert_same(tmp_path / "0.0", tmp_path / "100.0")
 

@@ -196,7 +196,7 @@ def describe(arguments: Sequence[str]) -> None:
     def command(
         preset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PRESET")],
         size: tuple[Side, Side] | None = None,
-        model: str | None = None,
+        model: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
     ) -> None:
         """Print parameters and GFLOPs by part, and the shapes along the data path.
 

@@ -19,11 +19,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pamm.data.rooms import LABELS, VERSION, render_room
-from pamm.data.scene_workers import render_in_processes
 from pamm.errors import PammError
 from pamm.runtime.arrays import parse_npy
 from pamm.runtime.files import replacing
 from pamm.runtime.progress import progress
+from pamm.runtime.workers import call_in_processes
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class SceneCache:
             for index in progress(missing, label=label):
                 self.write(index, self.render(index))
             return
-        work = render_in_processes(self, missing, processes)
+        own = (self.seed, self.height, self.width, str(self.root))
+        work = call_in_processes(write_scene, own, missing, processes)
         for _ in progress(work, total=len(missing), label=label):
             pass
 
@@ -174,6 +175,12 @@ class SceneCache:
             f"cannot keep rendered scenes in {self.folder}: {_reason(error)}; free some space "
             "there, or set PAMM_CACHE to a folder that can be written to"
         )
+
+
+def write_scene(seed: int, height: int, width: int, root: str, index: int) -> None:
+    """Render one scene and put it in its place in the cache, as in a process of its own."""
+    cache = SceneCache(seed, height, width, root=root)
+    cache.write(index, cache.render(index))
 
 
 def pack_scene(scene: dict[str, np.ndarray]) -> bytes:

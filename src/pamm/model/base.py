@@ -18,8 +18,10 @@ from torch.utils.checkpoint import checkpoint
 from pamm.errors import PammError, check_name, unknown
 from pamm.model.backbone import TAPS, Backbone
 from pamm.model.layers.constants import constant
-from pamm.runtime.ranges import Channels, Decay, Range, check_fields
+from pamm.runtime.ranges import Channels, Decay, Range, Share, check_fields
 from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD, Colour
+
+Deviation = Annotated[float, Range(0, 1000, open_low=True)]
 
 
 @dataclass
@@ -85,9 +87,9 @@ class ModelConfig:
     backbones."""
     drop_path: Decay = 0.15
     """Stochastic depth rate of the backbone in training."""
-    mean: Colour | None = None
+    mean: tuple[Share, Share, Share] | None = None
     """Subtracted from R, G and B in 0..1; None: what the backbone was pretrained with."""
-    std: Colour | None = None
+    std: tuple[Deviation, Deviation, Deviation] | None = None
     """R, G and B are then divided by it; None: what the backbone was pretrained with."""
 
     @classmethod
@@ -109,8 +111,6 @@ class ModelConfig:
             raise PammError("tasks: got none, want at least one {name: channels}")
         for name in self.tasks:
             check_name("tasks: task", name)
-        if self.std is not None and not min(self.std) > 0:
-            raise PammError(f"std: got {self.std}, want numbers above 0")
 
 
 class Model(nn.Module, ABC):
@@ -172,11 +172,9 @@ class Model(nn.Module, ABC):
 
     def no_weight_decay(self) -> set[str]:
         """The parameters that are no weights of linear maps: biases, norms, embeddings."""
-        embeddings = {
-            f"backbone.net.{name}"
-            for name in getattr(self.backbone.net, "no_weight_decay", tuple)()
-        }
-        return embeddings | {name for name, p in self.named_parameters() if p.ndim <= 1}
+        declared: Sequence[str] = getattr(self.backbone.net, "no_weight_decay", tuple)()
+        embeddings = {f"backbone.net.{name}" for name in declared}
+        return {n for n, p in self.named_parameters() if p.ndim <= 1 or n in embeddings}
 
     def forward(self, image: Tensor) -> Outputs:
         """The predictions of all tasks, as logits.
@@ -203,7 +201,7 @@ class Model(nn.Module, ABC):
         In units of 8 bits, in which the values of an image file are whole numbers, so that nothing
         is rounded before the division.
         """
-        mean, std = (constant(eight_bits, *c, like=image) for c in (self.mean, self.std))
+        mean, std = (cached_colour(*colour, like=image) for colour in (self.mean, self.std))
         return (image * 255 - mean) / std
 
     def recompute_activations(self) -> None:
@@ -294,6 +292,12 @@ def check_image(image: Any) -> None:
         raise ValueError(
             f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
         )
+
+
+@torch.compiler.allow_in_graph
+def cached_colour(*colour: float, like: Tensor) -> Tensor:
+    """`eight_bits` on the device and in the dtype of another tensor."""
+    return constant(eight_bits, *colour, like=like)
 
 
 def eight_bits(*colour: float) -> Tensor:

@@ -74,13 +74,14 @@ class Recipe:
     def experiment(self, model: str) -> "Experiment":
         """The experiment with this model."""
         from pamm.config import Experiment
-        from pamm.data import DataConfig, dataset_tasks
+        from pamm.data import DATASETS, DataConfig
         from pamm.model import model_type
         from pamm.training.loop import TrainConfig
         from pamm.training.optim import OptimConfig
 
         data = DataConfig(**self.data)
-        tasks = {name: task.channels for name, task in dataset_tasks(data).items()}
+        declared = DATASETS[data.name].TASKS
+        tasks = {name: task.channels for name, task in declared.items()}
         own = self.models[model].fields
         return Experiment(
             model=model_type(model).Config(tasks=tasks, **self.backbone, **own),

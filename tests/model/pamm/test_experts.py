@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pamm.model.pamm.experts import ParameterExperts, Router
+from pamm.model.pamm.experts import ParameterExperts, Router, balance_loss
 
 
 def route(router: Router, u: torch.Tensor) -> torch.Tensor:
@@ -12,7 +12,7 @@ def route(router: Router, u: torch.Tensor) -> torch.Tensor:
 
 def apply(layer: ParameterExperts, u: torch.Tensor) -> torch.Tensor:
     """(B, T*C, h, w) -> (B, T, N, L)."""
-    matrix = layer(u, u.mean((2, 3), keepdim=True))
+    matrix, _ = layer(u, u.mean((2, 3), keepdim=True))
     return matrix @ u.unflatten(1, (matrix.shape[1], -1)).flatten(3)
 
 
@@ -86,9 +86,11 @@ def test_without_experts_it_is_the_tasks_own_linear_layer():
 
 def test_balance_loss_is_the_squared_coefficient_of_variation():
     router = Router(tasks=2, channels=8, num_experts=5, top_k=3)
-    usage = route(router, torch.randn(3, 16, 2, 2)).mean((0, 1))
+    weights = route(router, torch.randn(3, 16, 2, 2))
+    usage = weights.mean((0, 1))
     expected = usage.var(correction=0) / usage.mean() ** 2
-    torch.testing.assert_close(router.balance_loss(), expected)
+    torch.testing.assert_close(balance_loss(weights), expected)
+    assert balance_loss(torch.full((2, 3, 5), 0.2)) < 1e-12
 
 
 def test_reading_before_a_forward_pass():

@@ -25,7 +25,8 @@ def task_conv(layer: torch.nn.Conv2d, x: torch.Tensor, task: int) -> torch.Tenso
 def test_the_equations_task_by_task():
     block, (h, w) = PAME(**SETTINGS).eval(), (3, 5)
     maps = torch.randn(2, 64, h, w)
-    out = block(maps)
+    out, balance = block(maps)
+    assert balance == []
     for i in range(2):
         F_i = maps[:, 32 * i : 32 * (i + 1)]
         x = F.group_norm(F_i, 8, block.norm.weight.chunk(2)[i], block.norm.bias.chunk(2)[i])
@@ -37,8 +38,8 @@ def test_the_equations_task_by_task():
             F.silu(block.pointwise(block.depthwise(block.norm(maps))))
         )  # the routers of both tasks look at their own part only
         mean = u_all.mean((2, 3), keepdim=True)
-        B = block.experts_b(u_all, mean)[:, i] @ u.flatten(2) + block.prior_b[i][:, None]
-        C = block.experts_c(u_all, mean)[:, i] @ u.flatten(2) + block.prior_c[i][:, None]
+        B = block.experts_b(u_all, mean)[0][:, i] @ u.flatten(2) + block.prior_b[i][:, None]
+        C = block.experts_c(u_all, mean)[0][:, i] @ u.flatten(2) + block.prior_c[i][:, None]
         A, D, bias = (p.chunk(2)[i] for p in (block.A_log, block.D, block.delta_bias))
         y = torch.zeros_like(dt)
         for order in make_orders("hilbert", h, w):

@@ -1,58 +1,63 @@
-"""Render scenes in several processes.
+"""A function called with one number after the other, in several processes.
 
-The processes are plain `python -c` children which get scene numbers on standard input. Neither fork
+The processes are plain `python -c` children which get the numbers on standard input. Neither fork
 (unsafe once PyTorch has started threads) nor multiprocessing's spawn (which runs the caller's
 script again unless it is guarded) would let `Synthetic("train")` work in any script or notebook.
 """
 
 import contextlib
+import json
 import os
 import queue
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pamm.errors
 from pamm.errors import PammError
 from pamm.runtime.processes import end_with_parent
 
-if TYPE_CHECKING:
-    from pamm.data.scene_cache import SceneCache
-
-_CHILD = "from pamm.data.scene_workers import serve; serve()"
+_CHILD = "from pamm.runtime.workers import serve; serve()"
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
 
-def render_in_processes(
-    cache: "SceneCache", indices: Sequence[int], processes: int
+def call_in_processes(
+    function: Callable[..., None], arguments: Sequence[Any], indices: Sequence[int], processes: int
 ) -> Iterator[int]:
-    """Render and write these scenes of a cache; yields each index when its file is there.
+    """Call `function(*arguments, index)` for each index; yields each when that is done.
+
+    Args:
+        function: of a module that can be imported; what it does must outlast its process.
+        arguments: numbers and text.
+        indices: in which order they are done is open.
+        processes: how many work.
 
     Raises:
-        PammError: a scene cannot be written.
+        PammError: of the function.
         RuntimeError: a process died; its own output says why.
     """
     idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    workers = [_Worker(cache) for _ in range(min(processes, len(indices)))]
+    workers = [_Worker(function, arguments) for _ in range(min(processes, len(indices)))]
     for worker in workers:
         idle.put(worker)
 
-    def render(index: int) -> int:
+    def call(index: int) -> int:
         worker = idle.get()
         try:
-            worker.render(index)
+            worker.call(index)
         finally:
             idle.put(worker)
         return index
 
     threads = ThreadPoolExecutor(len(workers))
     try:
-        for done in as_completed([threads.submit(render, index) for index in indices]):
+        for done in as_completed([threads.submit(call, index) for index in indices]):
             yield done.result()
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
@@ -64,19 +69,19 @@ def render_in_processes(
 
 
 class _Worker:
-    def __init__(self, cache: "SceneCache") -> None:
+    def __init__(self, function: Callable[..., None], arguments: Sequence[Any]) -> None:
         folders = [str(Path(pamm.errors.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         path = os.pathsep.join(folder for folder in folders if folder)
-        arguments = (os.getpid(), cache.seed, cache.height, cache.width, cache.root)
+        given = json.dumps([function.__module__, function.__qualname__, *arguments])
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, *map(str, arguments)],
+            [sys.executable, "-c", _CHILD, str(os.getpid()), given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **_ONE_THREAD, "PYTHONPATH": path},
         )
 
-    def render(self, index: int) -> None:
+    def call(self, index: int) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
@@ -88,12 +93,12 @@ class _Worker:
             raise PammError(answer.removeprefix("error "))
         if answer != f"done {index}":
             raise RuntimeError(
-                f"a process that rendered scene {index} ended early (exit code "
-                f"{self.process.poll()}); scenes already written are kept, so try again"
+                f"a process ended early, at number {index} (exit code {self.process.poll()}); what "
+                "is done already is kept, so try again"
             )
 
     def finish(self) -> None:
-        """Let the process end after the scene that it is at."""
+        """Let the process end after the number that it is at."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # something was still unsent to a dead process
             self.process.stdin.close()
@@ -109,16 +114,15 @@ class _Worker:
 
 
 def serve() -> None:
-    """A child's whole life: render each scene number read from standard input, and say so."""
-    from pamm.data.scene_cache import SceneCache
-
-    parent, seed, height, width, root = sys.argv[1:]
+    """A child's whole life: call the function with each number from standard input, and say so."""
+    parent, given = sys.argv[1:]
     end_with_parent(int(parent))
-    cache = SceneCache(int(seed), int(height), int(width), root=root)
+    module, name, *arguments = json.loads(given)
+    function = getattr(import_module(module), name)
     try:
         for line in sys.stdin:
             index = int(line)
-            cache.write(index, cache.render(index))
+            function(*arguments, index)
             print("done", index, flush=True)
     except PammError as error:
         print("error", error, flush=True)
