@@ -7,7 +7,6 @@ deleted.
 """
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,13 +23,13 @@ from pamm.predictor import Predictor
 from pamm.runtime.device import torch_device
 from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
 from pamm.runtime.hub import one_try
+from pamm.runtime.run_folder import folders, newest
 from pamm.runtime.strict_json import from_json, read_json, to_json
 from pamm.runtime.tensor_files import check_tensors, read_weights, write_training, write_weights
 from pamm.tasks import Task, task_from_dict
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 2
-_NAME = re.compile(r"(last|best)-\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,28 +125,6 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.exists():
         return _from_hub(str(source))
     raise PammError(f"no run or model at {str(source)!r}; give a folder that `pamm train` wrote")
-
-
-def newest(run: Path, kind: str) -> Path | None:
-    """The folder `<kind>-<step>` of a run with the highest step, or None."""
-    return next(reversed(folders(run, kind)), None)
-
-
-def folders(run: Path, kind: str) -> list[Path]:
-    """The folders `<kind>-<step>` of a run, by step."""
-    try:
-        names = os.listdir(run)
-    except FileNotFoundError:
-        names = []
-    except OSError as error:
-        raise PammError(f"{str(run)!r} cannot be read: {reason(error)}") from None
-    found = [run / name for name in names if _NAME.fullmatch(name) and name.startswith(kind)]
-    return sorted(found, key=step_of)
-
-
-def step_of(folder: Path) -> int:
-    """The number of steps in the name of a folder that `save` wrote."""
-    return int(folder.name.rpartition("-")[2])
 
 
 def save(
@@ -247,7 +224,7 @@ def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where
         new = data[name]
         if (old.type_name, old.channels) != (new.type_name, new.channels):
             was, now = (f"{task.type_name} (channels: {task.channels})" for task in (old, new))
-        elif old.pad_value != new.pad_value:
+        elif str(old.pad_value) != str(new.pad_value):  # NaN is not equal to itself
             was, now = (f"{task.pad_value} for pixels without a label" for task in (old, new))
         else:
             names = [getattr(task, "class_names", ()) for task in (old, new)]

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pamm.checkpoint import folders
 from pamm.data import DataConfig, dataset_tasks, select_tasks
 from pamm.errors import PammError, unknown
 from pamm.model import ModelConfig, model_type
 from pamm.runtime.distributed import will_be_first
 from pamm.runtime.files import check_folder, locked, reason
+from pamm.runtime.run_folder import folders
 from pamm.runtime.strict_json import from_json, read_json, to_json
 from pamm.training.loop import TrainConfig, matching_tasks, train
 from pamm.training.optim import OptimConfig

@@ -8,10 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pamm.data.encodings import Classes, DepthMap, Mask, NormalMap, check, nearest
+from pamm.data.encodings import (
+    Classes,
+    DepthMap,
+    Mask,
+    NormalMap,
+    ValueMap,
+    check,
+    kind_for,
+    nearest,
+)
 from pamm.data.rooms import render_room
 from pamm.errors import PammError
 from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg
+from pamm.tasks.continuous_map import ContinuousMap
 
 RNG = np.random.default_rng(0)
 
@@ -349,3 +359,53 @@ def test_nonsense_is_refused(make):
 def test_axes_that_are_none_are_refused(axes):
     with pytest.raises(ValueError, match="want x, y and z once each"):
         NormalMap(axes=axes)
+
+
+class Curvature(ContinuousMap):
+    """Of any sign, per metre."""
+
+    type_name = "curvature"
+    title = "curvature"
+    unit = "1/m"
+
+
+CURVATURE = Curvature(name="curvature")
+
+
+@pytest.mark.parametrize("ending", [".png", ".npy"])
+def test_numbers_of_any_sign(tmp_path, ending):
+    encoding = ValueMap(per_unit=100, zero=1000, ignore=0)
+    stored = np.array([[0, 1000, 1250], [900, 0, 1]], np.uint16)
+    target = read(encoding, tmp_path / f"a{ending}", stored, CURVATURE)
+    expected = torch.tensor([[[float("nan"), 0, 2.5], [-1, float("nan"), -9.99]]])
+    torch.testing.assert_close(target, expected, equal_nan=True)
+    assert CURVATURE.is_labelled(target).sum() == 4
+
+
+@pytest.mark.parametrize("picture", [True, False])
+def test_numbers_come_back_as_they_were_written(tmp_path, picture):
+    encoding = ValueMap(**ValueMap.in_pictures)
+    target = np.array([[[0.0, -3.25, np.nan, 31.5]]], np.float32)
+    stored = encoding.store(target, CURVATURE, picture=picture)
+    back = read(encoding, tmp_path / ("a.png" if picture else "a.npy"), stored, CURVATURE)
+    np.testing.assert_allclose(back.numpy(), target, atol=1e-3)
+
+
+def test_depth_has_an_encoding_of_its_own():
+    assert kind_for(Depth()) == "depth"
+    assert kind_for(CURVATURE) == "values"
+    with pytest.raises(PammError, match='want encoding = { kind = "depth" }'):
+        check(ValueMap(), Depth())
+    with pytest.raises(ValueError, match="per_unit is 0, must be a number other than 0"):
+        ValueMap(per_unit=0)
+
+
+def test_numbers_that_are_all_the_same_are_remarked(tmp_path):
+    encoding = ValueMap()
+    save(tmp_path / "a.npy", np.full((3, 4), 7.0))
+    assert encoding.remarks(encoding.read(tmp_path / "a.npy"), CURVATURE) == ["all numbers are 7"]
+    save(tmp_path / "b.npy", np.arange(12.0).reshape(3, 4))
+    assert encoding.remarks(encoding.read(tmp_path / "b.npy"), CURVATURE) == []
+    save(tmp_path / "c.npy", np.zeros((3, 4, 2)))
+    with pytest.raises(PammError, match="want numbers"):
+        encoding.read(tmp_path / "c.npy")

@@ -35,12 +35,18 @@ def _depth(n: int) -> Batch:
     return 10 * torch.rand(n, 1, 12, 14), _ignored(10 * torch.rand(n, 1, 12, 14), 0.2, 0)
 
 
+def _numbers(n: int) -> Batch:
+    nan = float("nan")
+    return torch.randn(n, 1, 12, 14), _ignored(torch.randn(n, 1, 12, 14), 0.2, nan)
+
+
 CASES: dict[str, tuple[Callable[[], metrics.Metric], Callable[[int], Batch], float]] = {
     "mean_iou": (lambda: metrics.MeanIoU(5), _classes, 255),
     "max_f_official": (lambda: metrics.MaxF("official"), _probability, 255),
     "max_f_plain": (lambda: metrics.MaxF("plain"), _probability, 255),
     "angular_error": (lambda: metrics.MeanAngularError(), _normals, 0),
     "rmse": (lambda: metrics.RootMeanSquaredError(), _depth, 0),
+    "absolute_error": (lambda: metrics.MeanAbsoluteError(), _numbers, float("nan")),
     "boundary_f": (lambda: metrics.BoundaryF(0.05), _probability, 255),
 }
 

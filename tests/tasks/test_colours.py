@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pamm.tasks.colours import BACKGROUND, INVALID, near_bright, palette
+from pamm.tasks.colours import BACKGROUND, INVALID, dark_bright, palette
 
 
 def test_colours_differ_clearly_from_each_other_and_from_the_fixed_ones() -> None:
@@ -25,9 +25,9 @@ def test_changing_a_palette_does_not_change_the_next() -> None:
     assert palette(3).any()
 
 
-def test_near_bright_falls_steadily_and_clips() -> None:
-    luma = near_bright(np.linspace(0, 1, 256)[None])[0] @ np.array([0.2126, 0.7152, 0.0722])
-    assert (np.diff(luma) < 0.5).all()
-    assert luma[0] > 230
-    assert luma[-1] < 5
-    assert np.array_equal(near_bright(np.array([[-1.0, 2.0]])), near_bright(np.array([[0.0, 1.0]])))
+def test_dark_bright_rises_steadily_and_clips() -> None:
+    luma = dark_bright(np.linspace(0, 1, 256)[None])[0] @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(luma) > -0.5).all()
+    assert luma[0] < 5
+    assert luma[-1] > 230
+    assert np.array_equal(dark_bright(np.array([[-1.0, 2.0]])), dark_bright(np.array([[0.0, 1.0]])))

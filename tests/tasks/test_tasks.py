@@ -57,9 +57,14 @@ def random_target(task: Task, batch: int = 2, size: tuple[int, int] = (6, 7)) ->
     return torch.where(missing, task.pad_value, target).to(task.target_dtype)
 
 
+def holds(target: torch.Tensor, value: float) -> torch.Tensor:
+    """Where a target is equal to a value, which may be NaN."""
+    return (target == value) | (target.isnan() & (value != value))
+
+
 def unlabelled(task: Task, target: torch.Tensor) -> torch.Tensor:
     """bool (B, 1, H, W): the pixels that hold the pad value."""
-    missing = target == task.pad_value
+    missing = holds(target, task.pad_value)
     return missing[:, None] if task.target_lead == () else missing.all(dim=1, keepdim=True)
 
 
@@ -202,8 +207,11 @@ def test_protocols_change_the_score_only(task: Task) -> None:
 
 def test_flipping_twice_changes_nothing(task: Task) -> None:
     target = random_target(task)
-    assert torch.equal(task.flip(task.flip(target)), target)
-    assert torch.equal(task.flip(target)[0], task.flip(target[0]))
+    for one, two in (
+        (task.flip(task.flip(target)), target),
+        (task.flip(target)[0], task.flip(target[0])),
+    ):
+        torch.testing.assert_close(one, two, rtol=0, atol=0, equal_nan=True)
     assert task.flip(target).dtype == target.dtype
 
 
@@ -211,7 +219,9 @@ def test_missing_and_padding_agree(task: Task) -> None:
     target = task.missing(3, 4)
     assert target.shape == (*task.target_lead, 3, 4)
     assert target.dtype == task.target_dtype
-    assert (target == task.pad_value).all()
+    assert holds(target, task.pad_value).all()
+    assert not task.is_labelled(target).any()
+    assert task.is_labelled(random_target(task)).any()
 
 
 def test_prediction_array_and_picture(task: Task) -> None:

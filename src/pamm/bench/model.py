@@ -23,7 +23,7 @@ from pamm.model.pamm import pame as pame_module
 from pamm.ops import multi_directional_scan
 from pamm.ops.scan import BACKENDS
 from pamm.runtime.memory import keep_freed_memory
-from pamm.runtime.precision import Precision, forward
+from pamm.runtime.precision import Precision, arithmetic, forward
 from pamm.runtime.progress import ProgressLine
 from pamm.tasks import default_task
 
@@ -143,8 +143,13 @@ def make_call(model: Model, part: str, precision: Precision, device: str) -> Cal
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-5)
 
     def train() -> Tensor:
-        logits = forward(network, image, precision)
-        losses = [t.loss_weight * t.loss(logits[n], targets[n]) for n, t in tasks.items()]
+        with arithmetic(precision, image.device.type):
+            outputs = network(image)
+        losses = [
+            task.loss_weight * task.loss(logits[name], targets[name])
+            for logits in (outputs.logits, *outputs.auxiliary)
+            for name, task in tasks.items()
+        ]
         loss = torch.stack(losses).sum()
         loss.backward()
         optimizer.step()

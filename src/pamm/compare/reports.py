@@ -7,6 +7,7 @@ from typing import Any
 
 from pamm.compare.published import as_printed, printed_unit, published
 from pamm.errors import PammError
+from pamm.runtime.run_folder import newest
 from pamm.runtime.strict_json import from_json, read_json
 
 REPORT = "metrics.json"
@@ -115,18 +116,15 @@ def find_report(run: str, checkpoint: str) -> Path:
         return folder / REPORT
     if not folder.is_dir():
         raise PammError(f"no run at {run!r}; give a folder that `pamm train` wrote")
-    # As pamm.checkpoint names and finds them, which would load PyTorch.
-    steps = {p: p.name.rpartition("-")[2] for p in folder.glob(f"{checkpoint}-*")}
-    found = [path for path, step in steps.items() if step.isdecimal()]
-    if not found:
+    found = newest(folder, checkpoint)
+    if found is None:
         raise PammError(
             f"{run!r} holds no {checkpoint}-<step> folder: train first, or give a run directory"
         )
-    newest = max(found, key=lambda path: int(steps[path]))
-    if not (newest / REPORT).is_file():
+    if not (found / REPORT).is_file():
         option = "" if checkpoint == "last" else f" --checkpoint {checkpoint}"
-        raise PammError(f"{str(newest)!r} has no {REPORT}: run `pamm evaluate {run}{option}` first")
-    return newest / REPORT
+        raise PammError(f"{str(found)!r} has no {REPORT}: run `pamm evaluate {run}{option}` first")
+    return found / REPORT
 
 
 def check_comparable(reports: Sequence[Report]) -> None:
@@ -153,8 +151,8 @@ def check_comparable(reports: Sequence[Report]) -> None:
 def conditions(protocol: dict[str, Any]) -> dict[str, Any]:
     """What must agree between two scores of a task, one value a key."""
     images = {f"images {key}": protocol["images"].get(key) for key in ("count", "sha256")}
-    apart = {"step", "precision", "images"}
-    return images | {k: v for k, v in protocol.items() if k not in apart}
+    separate = {"step", "precision", "images"}
+    return images | {k: v for k, v in protocol.items() if k not in separate}
 
 
 def differ(first: Report, other: Report, what: str, one: Any, two: Any) -> PammError:

@@ -21,6 +21,7 @@ from pamm.errors import PammError
 from pamm.tasks import Depth, Normals, Task
 from pamm.tasks.binary_map import BinaryMap
 from pamm.tasks.class_map import ClassMap
+from pamm.tasks.continuous_map import ContinuousMap
 
 FARTHEST = 100.0  # metres: half of an image beyond it, and the unit is wrong
 NO_NORMAL = 0.1  # shorter than this is the zero vector, which 8 bits can only store nearly
@@ -165,6 +166,59 @@ class DepthMap(Encoding):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValueMap(Encoding):
+    """A number a pixel, in the task's unit: (stored - zero) / per_unit.
+
+    What is not finite means "not labelled", and the number `ignore`.
+    """
+
+    kind: ClassVar[str] = "values"
+    serves: ClassVar[tuple[type[Task], ...]] = (ContinuousMap,)
+    in_pictures: ClassVar[Mapping[str, Any]] = {"per_unit": 1000.0, "zero": 32768.0, "ignore": 0.0}
+
+    per_unit: float = 1.0
+    """By how much the stored number grows with one unit."""
+    zero: float = 0.0
+    """The stored number that stands for 0."""
+    ignore: float | None = None
+    """The stored number that means "not labelled"."""
+
+    def __post_init__(self) -> None:
+        if not 0 < abs(self.per_unit) < math.inf:
+            raise ValueError(f"per_unit is {self.per_unit}, must be a number other than 0")
+
+    def fits(self, task: Task) -> bool:
+        return super().fits(task) and not isinstance(
+            task, Depth
+        )  # which has an encoding of its own
+
+    def read(self, path: Path) -> Array:
+        values = read_array(path)
+        if values.ndim != 2 or values.dtype.kind not in "iuf":
+            raise PammError(f"{str(path)!r} holds {form(values)}, want numbers (H, W)")
+        found: Array = ((values - np.float64(self.zero)) / self.per_unit).astype(np.float32)
+        if self.ignore is not None:
+            found[values == self.ignore] = np.nan
+        return found
+
+    def remarks(self, values: Array, task: Task) -> list[str]:
+        known = values[np.isfinite(values)]
+        if not known.size or known.min() < known.max():
+            return []
+        return [f"all numbers are {known[0]:g}"]
+
+    def target(self, values: Array, task: Task) -> Tensor:
+        return torch.from_numpy(values)[None].to(task.target_dtype)
+
+    def store(self, target: Array, task: Task, *, picture: bool) -> Array:
+        stored = target[0].astype(np.float64) * self.per_unit + self.zero
+        if not picture:
+            return stored.astype(np.float32)
+        whole = np.rint(np.nan_to_num(stored, nan=self.ignore or 0.0))
+        return whole.clip(0, np.iinfo(np.uint16).max).astype(np.uint16)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NormalMap(Encoding):
     """A unit vector a pixel: 8-bit red, green, blue, (n + 1) / 2 * 255; or .npy floats.
 
@@ -259,7 +313,7 @@ def _towards_camera(normals: Array) -> Array:
 
 
 ENCODINGS: dict[str, type[Encoding]] = {
-    kind.kind: kind for kind in (Classes, Mask, DepthMap, NormalMap)
+    kind.kind: kind for kind in (Classes, Mask, DepthMap, NormalMap, ValueMap)
 }
 """Those that a `pamm.toml` can name."""
 
@@ -296,6 +350,7 @@ __all__ = [
     "Encoding",
     "Mask",
     "NormalMap",
+    "ValueMap",
     "check",
     "kind_for",
     "looks_like_a_mask",

@@ -14,7 +14,7 @@ from pamm.data.derived import read_mat
 from pamm.data.label_files import read_array
 from pamm.errors import PammError
 from pamm.evaluation.image_list import read_image_list
-from pamm.metrics import BoundaryF
+from pamm.metrics import BoundaryF, InThreads
 from pamm.metrics.boundary_forms import BoundaryForm, boundary_form
 from pamm.metrics.edges import outlines
 from pamm.pictures.images import read_image
@@ -76,17 +76,19 @@ def boundary_eval(
             "<id>/boundary.*"
         )
     metric, people = BoundaryF(max_dist, form=chosen), []
-    for name, path in progress(wanted.items(), label="evaluating boundaries"):
-        truth, probability = read_truth(path, chosen), read_probability(given[name])
-        if probability.shape == tuple(2 * side + 1 for side in truth.shape[1:]):
-            probability = probability[2::2, 2::2]
-        if truth.shape[1:] != probability.shape:
-            raise PammError(
-                f"{str(given[name])!r} is {size(probability)} pixels, its ground truth "
-                f"{str(path)!r} {size(truth)}; want the same size"
-            )
-        people.append(len(truth))
-        metric.update(torch.tensor(probability)[None, None], torch.from_numpy(truth)[None])
+    with InThreads() as threads:
+        for name, path in progress(wanted.items(), label="evaluating boundaries"):
+            truth, probability = read_truth(path, chosen), read_probability(given[name])
+            if probability.shape == tuple(2 * side + 1 for side in truth.shape[1:]):
+                probability = probability[2::2, 2::2]
+            if truth.shape[1:] != probability.shape:
+                raise PammError(
+                    f"{str(given[name])!r} is {size(probability)} pixels, its ground truth "
+                    f"{str(path)!r} {size(truth)}; want the same size"
+                )
+            people.append(len(truth))
+            maps = torch.tensor(probability)[None, None], torch.from_numpy(truth)[None]
+            threads.update(metric, *maps)
     _check_boundaries(metric, predictions, truths)
     return {
         "predictions": str(predictions),

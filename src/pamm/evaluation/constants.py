@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pamm.data import MultiTaskDataset
 from pamm.evaluation.image_list import ImageList
-from pamm.metrics import Metric
+from pamm.metrics import InThreads, Metric
 from pamm.runtime.progress import progress
 from pamm.tasks import Task
 
@@ -48,10 +48,11 @@ def constant_scores(
         metric: Metric = task.metric()
         images = (lists or {}).get(name)
         prediction = task.constant_prediction(labels, everywhere=everywhere)
-        for i in progress(range(len(test)), label=f"constant {task.title}"):
-            if images is None or test.name(i) in images.ids:
-                target = test[i]["targets"][name]
-                said = prediction.expand(target.shape) if everywhere else prediction
-                metric.update(said[None], target[None])
+        with InThreads() as threads:
+            for i in progress(range(len(test)), label=f"constant {task.title}"):
+                if images is None or test.name(i) in images.ids:
+                    target = test[i]["targets"][name]
+                    said = prediction.expand(target.shape) if everywhere else prediction
+                    threads.update(metric, said[None], target[None])
         scores[name] = metric.compute()
     return scores

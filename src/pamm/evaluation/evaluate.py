@@ -24,6 +24,7 @@ from pamm.errors import PammError, unknown
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.views import ONE_VIEW, Views, forward_views
+from pamm.metrics import InThreads
 from pamm.metrics.base import exact_parts
 from pamm.runtime.device import torch_device
 from pamm.runtime.distributed import is_first, launch, total_over
@@ -71,15 +72,16 @@ def evaluate(
     metrics = {name: task.metric() for name, task in tasks.items()}
     losses = {name: DatasetLoss(task) for name, task in tasks.items()}
     device, network = next(model.parameters()).device, evaluation_view(model)
-    for batch in progress(batches, label=label):
-        image = batch["image"].to(device)
-        logits = forward_views(network, image, tasks, views, precision=precision)
-        for name, task in tasks.items():
-            given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
-            if len(target):
-                target = target.to(device)
-                metrics[name].update(task.decode(given), target)
-                losses[name].update(given, target)
+    with InThreads() as threads:
+        for batch in progress(batches, label=label):
+            image = batch["image"].to(device)
+            logits = forward_views(network, image, tasks, views, precision=precision)
+            for name, task in tasks.items():
+                given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
+                if len(target):
+                    target = target.to(device)
+                    threads.update(metrics[name], task.decode(given), target)
+                    losses[name].update(given, target)
     scores = {}
     for name, metric in metrics.items():
         metric.load_state({key: total(value) for key, value in metric.state().items()})

@@ -30,7 +30,7 @@ class MeanAngularError(Metric):
             "pixels": torch.zeros((), dtype=torch.int64),
         }
 
-    def _measure(self, prediction: Tensor, target: Tensor) -> State:
+    def measure(self, prediction: Tensor, target: Tensor) -> State:
         check_pair(prediction, target, channels=3)
         prediction, target = to_float64(prediction), to_float64(target.to(prediction.device))
         long = length(target)

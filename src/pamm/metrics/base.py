@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ class Metric(ABC):
     to the last digit the score that one process would have computed.
     """
 
+    slow: ClassVar[bool] = False
+    """Whether an image takes long, so that it is worth a thread (`InThreads`)."""
+
     def __init__(self) -> None:
         self._state = self._empty_state()
 
@@ -29,8 +33,8 @@ class Metric(ABC):
         """The state before the first image: zeros of the right names, shapes and dtypes."""
 
     @abstractmethod
-    def _measure(self, prediction: Tensor, target: Tensor) -> State:
-        """What one batch adds to the state; checks its arguments."""
+    def measure(self, prediction: Tensor, target: Tensor) -> State:
+        """What one batch adds to the state, which stays as it is; see `update`."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
@@ -47,8 +51,11 @@ class Metric(ABC):
         as it was.
         """
         with torch.no_grad():
-            increments = self._measure(prediction, target)
-        for name, value in increments.items():
+            self.add(self.measure(prediction, target))
+
+    def add(self, measured: State) -> None:
+        """Add what `measure` gave."""
+        for name, value in measured.items():
             self._state[name] += value.cpu()
 
     def reset(self) -> None:

@@ -44,7 +44,7 @@ class MaxF(Metric):
         bins = len(self.thresholds) + 1
         return {name: torch.zeros(bins, dtype=torch.int64) for name in ("positives", "negatives")}
 
-    def _measure(self, prediction: Tensor, target: Tensor) -> State:
+    def measure(self, prediction: Tensor, target: Tensor) -> State:
         check_pair(prediction, target, channels=1)
         check_binary(target, ignore_index=self.ignore_index)
         target = target.to(prediction.device)

@@ -32,7 +32,7 @@ class MeanIoU(Metric):
         shape = (self.num_classes, self.num_classes)
         return {"confusion": torch.zeros(shape, dtype=torch.int64)}
 
-    def _measure(self, prediction: Tensor, target: Tensor) -> State:
+    def measure(self, prediction: Tensor, target: Tensor) -> State:
         check_pair(prediction, target, channels=None)
         target = target.to(prediction.device)
         valid = target != self.ignore_index

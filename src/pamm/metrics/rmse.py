@@ -35,7 +35,7 @@ class RootMeanSquaredError(Metric):
             "pixels": torch.zeros((), dtype=torch.int64),
         }
 
-    def _measure(self, prediction: Tensor, target: Tensor) -> State:
+    def measure(self, prediction: Tensor, target: Tensor) -> State:
         check_pair(prediction, target, channels=1)
         prediction, target = to_float64(prediction), to_float64(target.to(prediction.device))
         valid = (target > self.min_depth) & (target < self.max_depth)

@@ -1,6 +1,7 @@
 """In what precision a network computes; what is asked of it is float32."""
 
-from typing import Literal, get_args
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,13 @@ from pamm.errors import PammError, unknown
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 _HALVES = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+
+
+def arithmetic(precision: Precision, device_type: str) -> AbstractContextManager[Any]:
+    """Where a network computes in this precision; without a gradient scaler."""
+    if precision == "32-true":
+        return nullcontext()
+    return torch.autocast(device_type, _HALVES[precision])
 
 
 def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -> dict[str, Tensor]:
@@ -29,9 +37,6 @@ def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
     if like is not None:
         image = image.to(like.device, like.dtype)
-    if precision == "32-true":
+    with arithmetic(precision, image.device.type):
         logits = model(image)
-    else:
-        with torch.autocast(image.device.type, _HALVES[precision]):
-            logits = model(image)
     return {name: value.float() for name, value in logits.items()}

@@ -34,12 +34,12 @@ FRACTION = "fraction"
 Array = NDArray[Any]
 Picture = NDArray[np.uint8]
 """A picture to look at: uint8 (H, W, 3), sRGB."""
-Mean = Callable[[Tensor], Tensor]
+ReduceMean = Callable[[Tensor], Tensor]
 """Averages counts over the processes of a training."""
 
 
-def alone(count: Tensor) -> Tensor:
-    """The `Mean` of one process."""
+def of_one_process(count: Tensor) -> Tensor:
+    """What reduces the counts of one process: they are the mean."""
     return count
 
 
@@ -75,18 +75,20 @@ class Task(ABC):
         check_name("task", self.name)
         check_fields(self, f"task {self.name!r}: ")
 
-    def loss(self, logits: Tensor, target: Tensor, *, mean: Mean = alone) -> Tensor:
+    def loss(
+        self, logits: Tensor, target: Tensor, *, reduce_mean: ReduceMean = of_one_process
+    ) -> Tensor:
         """The training loss, a scalar, before `loss_weight`: the mean over the valid pixels.
 
         It is `mean_loss` of the `loss_sums`.
 
         Where several processes have a part of the batch each, the mean of their losses is the loss
-        of the whole batch: each divides its sum by the `mean` number of valid pixels.
+        of the whole batch: each divides its sum by the mean number of valid pixels.
 
         Args:
             logits: (B, C, H, W) of any float type; computed in float32 at least.
             target: (B, *lead, H, W).
-            mean: averages counts over these processes; all of them must call.
+            reduce_mean: averages counts over these processes; all of them must call.
 
         Returns:
             A scalar; 0 with a zero gradient where no pixel is valid.
@@ -95,7 +97,7 @@ class Task(ABC):
             ValueError: where the shapes do not match.
         """
         sums, counts = self.loss_sums(logits, target)
-        return self.mean_loss(sums, mean(counts))
+        return self.mean_loss(sums, reduce_mean(counts))
 
     def loss_sums(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """What the loss is made of, and what adds up over images: sums and numbers of pixels.
@@ -126,9 +128,13 @@ class Task(ABC):
         """The loss, a scalar, of what `loss_sums` gave; 0 where no pixel is valid."""
         return sums.sum() / at_least_some(counts[-1])
 
+    def is_labelled(self, target: Tensor) -> Tensor:
+        """Where a target (..., H, W) holds a label; of the same shape, bool."""
+        return target != self.pad_value
+
     def is_scored(self, target: Tensor) -> Tensor:
         """Which images (B,) of a target (B, *lead, H, W) hold anything that the score counts."""
-        return (target != self.pad_value).flatten(1).any(dim=1)
+        return self.is_labelled(target).flatten(1).any(dim=1)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Logits (B, C, H, W) to the prediction in units, see the subclass. Pixel by pixel."""

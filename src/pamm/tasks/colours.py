@@ -22,12 +22,12 @@ def palette(n: int) -> NDArray[np.uint8]:
     return _palette()[np.arange(n) % 255].copy()
 
 
-def near_bright(share: NDArray[Any]) -> NDArray[np.uint8]:
-    """Matplotlib's perceptually uniform "magma": 0 (near) pale yellow, 1 (far) nearly black.
+def dark_bright(share: NDArray[Any]) -> NDArray[np.uint8]:
+    """Matplotlib's perceptually uniform "magma": 0 nearly black, 1 pale yellow.
 
     `share` (H, W) is clipped to 0..1; returns (H, W, 3).
     """
-    index = np.rint((1 - np.clip(share, 0, 1)) * 255).astype(np.int64)
+    index = np.rint(np.clip(share, 0, 1) * 255).astype(np.int64)
     colours: NDArray[np.uint8] = _magma()[index]
     return colours
 

@@ -15,6 +15,7 @@ from pamm import checkpoint
 from pamm.checkpoint import TRAINING, check_labels, read_description
 from pamm.errors import PammError
 from pamm.predictor import Predictor
+from pamm.runtime.run_folder import newest, step_of
 from pamm.runtime.tensor_files import alike, check_tensors, damaged_training, read_training
 from pamm.training.sharding import load_optimizer_state, optimizer_state
 
@@ -61,7 +62,7 @@ def restore(run: Path, trained: Predictor, *, averaged: bool, sharded: bool) -> 
     Raises:
         PammError: the checkpoint is damaged, or of another model, data set or training.
     """
-    folder, state = checkpoint.newest(run, "last"), {}
+    folder, state = newest(run, "last"), {}
     network: Any = trained.network
     if folder:
         saved = read_description(folder)
@@ -84,7 +85,7 @@ def restore(run: Path, trained: Predictor, *, averaged: bool, sharded: bool) -> 
         check_tensors(state["weights"], network.state_dict(), file)
         network.load_state_dict(state.pop("weights"))
     return Resumed(
-        step=checkpoint.step_of(folder) if folder else 0,
+        step=step_of(folder) if folder else 0,
         eval_model=eval_model,
         state=state,
         file=file,

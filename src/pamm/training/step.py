@@ -49,7 +49,7 @@ def gradient(
         {task: loss of its prediction}, float32 on the CPU, whose mean over the processes is that of
         the batch.
     """
-    losses, mean = torch.zeros(len(tasks)), mean_over(fabric)
+    losses, reduce_mean = torch.zeros(len(tasks)), mean_over(fabric)
     # Gradients to be added up later are whole, which sharding is there to avoid.
     add_first = not is_sharded(fabric)
     for part in range(parts):
@@ -57,7 +57,10 @@ def gradient(
         with fabric.no_backward_sync(wrapped, enabled=add_first and part + 1 < parts):
             outputs = wrapped(batch["image"])
             values, *earlier = (
-                [t.loss(logits[n], batch["targets"][n], mean=mean) for n, t in tasks.items()]
+                [
+                    task.loss(logits[name], batch["targets"][name], reduce_mean=reduce_mean)
+                    for name, task in tasks.items()
+                ]
                 for logits in (outputs.logits, *outputs.auxiliary)
             )
             total = weighted(values, tasks)

@@ -1,12 +1,11 @@
 """Rules that turn what is seen into boundary, saliency and part labels."""
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pamm.data.rooms.geometry import Array
 from pamm.data.rooms.items import CLASSES, FLAT
+from pamm.metrics.edges import thin_nested
 
 Labels = NDArray[np.uint8]
 
@@ -29,41 +28,14 @@ def boundary(instance: NDArray[np.int32]) -> Labels:
     return _thin(marked).astype(np.uint8)
 
 
-@cache
-def _removable() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """For each pattern of eight neighbours, whether each pass of Guo and Hall's thinning
-    (Communications of the ACM 32, 1989) deletes the pixel. Bit 0 is north, then clockwise."""
-    codes = np.arange(256)
-    n = [(codes >> bit & 1).astype(bool) for bit in range(8)]
-    pairs = [(n[i], n[(i + 1) % 8], n[(i + 2) % 8]) for i in (0, 2, 4, 6)]
-    crossings = sum((~side & (corner | after)).astype(int) for side, corner, after in pairs)
-    first = sum((n[i - 1] | n[i]).astype(int) for i in (0, 2, 4, 6))
-    second = sum((n[i] | n[i + 1]).astype(int) for i in (0, 2, 4, 6))
-    neighbours = np.minimum(first, second)
-    common = (crossings == 1) & (neighbours >= 2) & (neighbours <= 3)
-    north, east, south, west = n[0], n[2], n[4], n[6]
-    north_east, south_east, south_west, north_west = n[1], n[3], n[5], n[7]
-    odd = ~((north | north_east | ~south_east) & east)
-    even = ~((south | south_west | ~north_west) & west)
-    return common & odd, common & even
-
-
 def _thin(marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Thin a mask to lines one pixel wide, keeping its connections and line ends."""
-    h, w = marked.shape
-    padded = np.zeros((h + 2, w + 2), np.uint8)
-    padded[1:-1, 1:-1] = marked
-    inner = padded[1:-1, 1:-1]
-    shifts = ((0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))
-    while True:
-        before = int(inner.sum())
-        for table in _removable():
-            code = np.zeros((h, w), np.uint8)
-            for bit, (y, x) in enumerate(shifts):
-                code |= padded[y : y + h, x : x + w] << np.uint8(bit)
-            inner[table[code]] = 0
-        if int(inner.sum()) == before:
-            return inner.astype(bool)
+    rows, columns = np.nonzero(marked)
+    thinned = np.zeros_like(marked)
+    thinned[rows, columns] = thin_nested(
+        rows, columns, np.ones((len(rows), 1), dtype=bool), marked.shape
+    )[:, 0]
+    return thinned
 
 
 def saliency(instance: NDArray[np.int32], semseg: Labels, depth: Array) -> Labels:
