@@ -1,8 +1,9 @@
 """Damaged files and wrong values, made by machine: each costs one clear message, never a traceback.
 
 Every file that a command reads is damaged in every way of `DAMAGES`, every value of a run's
-config.json and of a pamm.toml is replaced by every value of `WRONG`. A command may take what it is
-given or refuse it; it must not crash, hang, or lose what it has been given to keep.
+experiment.json, of a model's config.json and of a pamm.toml is replaced by every value of `WRONG`.
+A command may take what it is given or refuse it; it must not crash, hang, or lose what it has been
+given to keep.
 """
 
 import faulthandler
@@ -146,7 +147,7 @@ def test_a_damaged_model(run, photo, tmp_path, capfd, name, damage):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "training.pt"])
+@pytest.mark.parametrize("name", ["experiment.json", "metrics.jsonl", "training.pt"])
 def test_a_damaged_run_that_is_to_go_on(run, tmp_path, capfd, name, damage):
     copy = copy_of(run, tmp_path)
     file = next(copy.rglob(name)) if name == "training.pt" else copy / name
@@ -178,7 +179,7 @@ def test_wrong_values_in_a_report(run, tmp_path, capfd, monkeypatch):
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_values_in_an_experiment(run, tmp_path, capfd, wrong):
-    given = json.loads((run / "config.json").read_text("utf-8"))
+    given = json.loads((run / "experiment.json").read_text("utf-8"))
     for number, path in enumerate(leaves(given)):
         file = tmp_path / f"{number}.json"
         file.write_text(json.dumps(replaced(given, path, WRONG[wrong])), "utf-8")

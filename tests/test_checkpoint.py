@@ -153,7 +153,7 @@ def edited(**changes: object) -> object:
         ({"tasks__depth": {}}, "tasks.depth without 'type'"),
         ({"tasks__depth__type": ["depth"]}, "tasks.depth without 'type'"),
         ({"tasks__depth__type": "dept"}, "unknown task 'dept': did you mean 'depth'"),
-        ({"tasks__depth__channels": 3}, "tasks.depth: .*channels is 3, must be 1"),
+        ({"tasks__depth__channels": 3}, "tasks.depth: .*channels is 3, want 1"),
         ({"tasks__depth__channels": "1"}, "tasks.depth.channels: got '1', want int"),
         ({"tasks__depth__max_depth": [80]}, "tasks.depth.max_depth: got \\[80\\], want float"),
         ({"tasks__depth__title": "x"}, "tasks.depth"),

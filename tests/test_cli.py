@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
-    """What a command that must fail prints on standard error, which must be no traceback."""
+    """What a command that must fail prints on standard error, which want no traceback."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
         main(list(arguments))
@@ -61,7 +61,7 @@ def test_one_round(run, tmp_path, capsys):
 
 
 def test_a_run_or_a_checkpoint_in_the_place_of_an_experiment(run):
-    where = f"{str(run)!r} is a run directory, its experiment is {str(run / 'config.json')!r}"
+    where = f"{str(run)!r} is a run directory, its experiment is {str(run / 'experiment.json')!r}"
     folder = find(run)
     for place, message in (
         (run, where),
@@ -108,7 +108,7 @@ def test_resume_from_the_command_line(run, capsys):
 
 
 def test_a_saved_configuration_is_a_preset(run, tmp_path, capsys):
-    main(["describe", str(run / "config.json"), "--size", "37", "61"])
+    main(["describe", str(run / "experiment.json"), "--size", "37", "61"])
     out = capsys.readouterr().out
     assert "routers" in out
     assert "1 x 1 x 37 x 61" in out
@@ -253,7 +253,7 @@ def test_scores_of_a_run_of_any_name_are_written_and_shown(
 
 def test_a_run_directory_is_not_a_preset(run, capsys):
     error = said(capsys, "train", str(run))
-    assert "config.json" in error
+    assert "experiment.json" in error
     assert "--resume" in error
 
 
@@ -352,7 +352,7 @@ def test_data_of_ones_own_from_a_preset(folder, tmp_path, capsys):
     main(
         ["train", "synthetic-tiny", *data, "--tasks", "depth", "boundary", "--out", str(run), *TINY]
     )
-    config = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "experiment.json").read_text())
     assert config["model"]["tasks"] == {"depth": 1, "boundary": 1}
     main(["evaluate", str(run)])
     assert "1 image of folder val" in capsys.readouterr().out
@@ -412,7 +412,7 @@ def test_the_tasks_follow_the_data_set(folder):
     assert own.changed_from(tiny, None).model.tasks == tiny.model.tasks
     assert own.changed_from(tiny, ["normals"]).model.tasks == {"normals": 3}
     assert tiny.changed_from(tiny, ["depth"]).model.tasks == {"depth": 1}
-    few = tiny.with_tasks(["depth"])  # as in the config.json of a run
+    few = tiny.with_tasks(["depth"])  # as in the experiment.json of a run
     elsewhere = replace(few, data=replace(few.data, root="/elsewhere"))
     assert elsewhere.changed_from(few, None).model.tasks == {"depth": 1}
     chosen = replace(own, model=replace(own.model, tasks={"semseg": 7}))

@@ -72,7 +72,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = PAMM(replace(experiment.model, **SCALED_DOWN))
     model = Predictor(network, dataset_type("synthetic").TASKS)
     pamm.checkpoint.save(folder / "runs" / "demo", "last", 1, model, data=DataConfig())
-    (folder / "runs" / "demo" / "config.json").write_text(json.dumps(to_json(experiment)))
+    (folder / "runs" / "demo" / "experiment.json").write_text(json.dumps(to_json(experiment)))
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     Image.fromarray(picture).save(folder / "photo.jpg")
     return folder

@@ -16,7 +16,7 @@ from fake_network import CHANNELS, Fake, check, photo
 from pamm import prediction
 from pamm.data import DataConfig, eval_dataset, evaluation_batches, train_dataset
 from pamm.errors import PammError
-from pamm.evaluation.views import forward_views
+from pamm.evaluation.augmentation import augmented_logits
 from pamm.model import PAMM, PAMMConfig
 from pamm.pictures.images import strips
 from pamm.prediction import predict
@@ -66,7 +66,7 @@ def test_half_precision_is_a_little_less_exact(model: Fake) -> None:
 
 @pytest.mark.parametrize("max_side", [0, "9", 10.5, True])
 def test_a_side_that_is_no_number_of_pixels(model: Fake, max_side: Any) -> None:
-    with pytest.raises(PammError, match="max_side is .*, must be a whole number of pixels"):
+    with pytest.raises(PammError, match="max_side is .*, want a whole number of pixels"):
         predict(model, photo(5, 5), max_side=max_side)
 
 
@@ -184,7 +184,7 @@ def test_prediction_sees_what_evaluation_sees(tmp_path: Path, size: tuple[int, i
     assert model.image_size == size
 
     (batch,) = evaluation_batches(eval_dataset(data))
-    logits = forward_views(model, batch["image"], model.tasks)
+    logits = augmented_logits(model, batch["image"], model.tasks)
     height, width = batch["image"].shape[-2:]
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     arrays = predict(model, tmp_path / "a.png")
@@ -223,12 +223,12 @@ def test_all_kinds_of_image_give_the_same(model: Fake, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "error", "words"),
     [
-        (np.zeros((4, 5, 3)), TypeError, "float64, must be uint8"),
-        (torch.zeros(3, 4, 5), TypeError, "float32, must be uint8"),
-        (np.zeros((4, 5, 4), np.uint8), ValueError, r"must be \(H, W, 3\)"),
+        (np.zeros((4, 5, 3)), TypeError, "float64, want uint8"),
+        (torch.zeros(3, 4, 5), TypeError, "float32, want uint8"),
+        (np.zeros((4, 5, 4), np.uint8), ValueError, r"want \(H, W, 3\)"),
         (np.zeros((0, 5, 3), np.uint8), ValueError, "not empty"),
-        (torch.zeros(4, 5, 3, dtype=torch.uint8), ValueError, r"must be \(3, H, W\)"),
-        (None, TypeError, "NoneType, must be a path"),
+        (torch.zeros(4, 5, 3, dtype=torch.uint8), ValueError, r"want \(3, H, W\)"),
+        (None, TypeError, "NoneType, want a path"),
         ("missing.png", PammError, "no such file"),
     ],
 )

@@ -6,6 +6,7 @@ Run by it as: torchrun --nproc-per-node 2 two_processes.py FOLDER
 import atexit
 import os
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from pamm.config import Experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import PAMMConfig
+from pamm.model import MODELS, PAMMConfig
 from pamm.model.layers import per_task
 from pamm.model.layers.batch_norm import synchronise
 from pamm.runtime.distributed import launch, mean_over
@@ -27,6 +28,7 @@ from pamm.training.optim import OptimConfig
 TASKS = {
     "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,
 }  # fmt: skip
+OTHERS = [name for name in MODELS if name != "pamm"]
 SHARES = (slice(0, 3), slice(3, 4))  # of a batch of four: the processes need not have equal parts
 
 
@@ -89,6 +91,19 @@ def experiment() -> Experiment:
     )
 
 
+def other_model(name: str, **train: Any) -> Experiment:
+    """Four steps of another model, in two accumulated parts."""
+    whole = experiment().with_model(name)
+    settings = {
+        "steps": 4, "checkpoint_every": 4, "validate_every": 4, "accumulate": 2, "ema": 0.0, **train
+    }  # fmt: skip
+    return replace(
+        whole,
+        model=replace(whole.model, backbone="test_vit", stride=None),
+        train=replace(whole.train, **settings),
+    )
+
+
 def without_noise(patch: Any) -> None:
     """Make a training comparable between numbers of processes.
 
@@ -129,6 +144,8 @@ def main(folder: Path) -> None:
     torch.save((seen, counts), folder / f"norms-{fabric.global_rank}.pt")
     without_noise(Patch)
     run_experiment(experiment(), folder / "run")
+    for name in OTHERS:
+        run_experiment(other_model(name), folder / name)
     evaluate_run(folder / "run", batch_size=2)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import pamm.training.loop
 from pamm.config import Experiment, run_experiment
 from pamm.training.optim import OptimConfig
-from two_processes import Patch, experiment, without_noise
+from two_processes import OTHERS, Patch, experiment, other_model, without_noise
 
 
 def sharded_experiment(**train: Any) -> Experiment:
@@ -64,6 +64,8 @@ def main(folder: Path) -> None:
     sizes: list[dict[str, int]] = []
     pamm.training.loop.training_state = recording(sizes, pamm.training.loop.training_state)
     run_experiment(sharded_experiment(strategy="fsdp"), folder / "shards")
+    for name in OTHERS:
+        run_experiment(other_model(name, strategy="fsdp"), folder / name)
     rank = os.environ["RANK"]
     (folder / f"sizes-{rank}.json").write_text(json.dumps(sizes))
     run_experiment(sharded_experiment(strategy="fsdp"), folder / "from-whole", resume=True)

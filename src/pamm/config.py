@@ -16,7 +16,7 @@ from pamm.training.loop import TrainConfig, matching_tasks, train
 from pamm.training.optim import OptimConfig
 from pamm.training.run_log import RECORDS, environment
 
-CONFIG, ENVIRONMENT = "config.json", "environment.json"
+EXPERIMENT, ENVIRONMENT = "experiment.json", "environment.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Experiment:
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a JSON file, such as the config.json of a run.
+    """The experiment in a JSON file, such as the experiment.json of a run.
 
     Raises:
         PammError: no such file, or it is not an experiment.
@@ -80,14 +80,14 @@ def read_experiment(path: Path) -> Experiment:
     found = read_json(path)
     if isinstance(found, dict) and "format" in found:
         raise PammError(
-            f"{str(path)!r} describes a model and not its training: give the config.json of the "
-            "run, in the folder above"
+            f"{str(path)!r} describes a model and not its training: give the experiment.json of "
+            "the run, in the folder above"
         )
     return from_json(Experiment, found, where=f"{str(path)!r}: experiment")
 
 
 def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -> Path:
-    """Train in a run directory, which also gets config.json and environment.json.
+    """Train in a run directory, which also gets experiment.json and environment.json.
 
     Args:
         experiment: what to do.
@@ -115,7 +115,7 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 optim=experiment.optim,
                 settings=experiment.train,
                 run=run,
-                run_files={CONFIG: to_json(experiment), ENVIRONMENT: environment()},
+                run_files={EXPERIMENT: to_json(experiment), ENVIRONMENT: environment()},
             )
         except OSError as error:
             place = f" ({error.filename!r})" if error.filename else ""
@@ -127,18 +127,18 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
 
 def check_run(run: Path, experiment: Experiment, *, resume: bool) -> None:
     """Raise unless an experiment may start in a run directory, or go on there."""
-    if (run / CONFIG).exists():
+    if (run / EXPERIMENT).exists():
         if not resume:
             raise PammError(
                 f"{str(run)!r} already holds a run: add --resume to go on with it, or choose "
                 "another --out"
             )
-        check_same(read_experiment(run / CONFIG), experiment, run)
+        check_same(read_experiment(run / EXPERIMENT), experiment, run)
         return
     left = [*folders(run, "last"), *folders(run, "best"), *run.glob(RECORDS)]
     if left:
         raise PammError(
-            f"{str(run)!r} holds {left[0].name!r} of a run, but no {CONFIG} that says what was "
+            f"{str(run)!r} holds {left[0].name!r} of a run, but no {EXPERIMENT} that says what was "
             f"trained: put it back and add --resume, or choose another --out"
         )
 

@@ -90,19 +90,19 @@ def as_picture(image: ImageLike) -> NDArray[np.uint8]:
         return rgb_array(image)
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
-            raise ValueError(f"image is a tensor {tuple(image.shape)}, must be (3, H, W)")
+            raise ValueError(f"image is a tensor {tuple(image.shape)}, want (3, H, W)")
         image = image.detach().permute(1, 2, 0).cpu().numpy()
     if not isinstance(image, np.ndarray):
         raise TypeError(
-            f"image is {type(image).__name__}, must be a path, a Pillow image, a uint8 array "
+            f"image is {type(image).__name__}, want a path, a Pillow image, a uint8 array "
             "(H, W, 3) or a uint8 tensor (3, H, W)"
         )
     if image.dtype != np.uint8:
-        raise TypeError(f"image has values of type {image.dtype}, must be uint8, RGB in 0..255")
+        raise TypeError(f"image has values of type {image.dtype}, want uint8, RGB in 0..255")
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=-1)
     if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"image is an array {image.shape}, must be (H, W, 3), not empty")
+        raise ValueError(f"image is an array {image.shape}, want (H, W, 3), not empty")
     return image
 
 
@@ -135,7 +135,7 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
 def check_max_side(max_side: int | None) -> None:
     """Raise unless it is a number of pixels, or None."""
     if max_side is not None and (type(max_side) is not int or max_side < 1):
-        raise PammError(f"max_side is {max_side!r}, must be a whole number of pixels, at least 1")
+        raise PammError(f"max_side is {max_side!r}, want a whole number of pixels, at least 1")
 
 
 def image_logits(

@@ -351,7 +351,7 @@ def test_nearest(h, w, k):
     "make", [lambda: DepthMap(per_metre=0), lambda: Mask(yes=-1), lambda: Mask(yes=float("nan"))]
 )
 def test_nonsense_is_refused(make):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="want"):
         make()
 
 
@@ -396,7 +396,7 @@ def test_depth_has_an_encoding_of_its_own():
     assert kind_for(CURVATURE) == "values"
     with pytest.raises(PammError, match='want encoding = { kind = "depth" }'):
         check(ValueMap(), Depth())
-    with pytest.raises(ValueError, match="per_unit is 0, must be a number other than 0"):
+    with pytest.raises(ValueError, match="per_unit is 0, want a number other than 0"):
         ValueMap(per_unit=0)
 
 

@@ -123,7 +123,7 @@ def test_splits_in_folders(tmp_path):
         ('kind = "classes"', 'kind = "class"', "unknown kind 'class': did you mean 'classes'"),
         ("first = 1", "frist = 1", "tasks.ground.encoding: unknown field 'frist'"),
         ("per_metre = 256", "serves = 1", "unknown field 'serves': did you mean 'resize'? Known:"),
-        ("per_metre = 256", "per_metre = 0", "per_metre is 0.0, must be positive"),
+        ("per_metre = 256", "per_metre = 0", "per_metre is 0.0, want positive"),
         ("[tasks.depth]", "[tasks.ground.depth]", "tasks.ground: unknown key 'depth'"),
         ("[lists]", "validation = 0.1\n[lists]", "both validation = 0.1 and lists.val say"),
         ("[lists]", "validation = 2\n[lists]", "validation: got 2, want a share"),

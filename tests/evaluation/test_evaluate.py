@@ -23,11 +23,11 @@ from pamm.data import (
     evaluation_batches,
 )
 from pamm.errors import PammError
+from pamm.evaluation.augmentation import TestTimeAugmentation
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.evaluate import Unfinished, departures, evaluate, evaluate_run, image_lists
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.score_table import print_scores, protocol_lines
-from pamm.evaluation.views import Views
 from pamm.model import PAMM, PAMMConfig
 from pamm.predictor import Predictor
 
@@ -277,9 +277,9 @@ def test_the_report_says_where_published_scores_are_over_other_images(
 def test_several_views_are_scored_and_reported(tmp_path):
     save(tmp_path, "last", 3, random_model(), data=DATA)
     plain = evaluate_run(tmp_path)
-    same = evaluate_run(tmp_path, views=Views(scales=(1,)))
+    same = evaluate_run(tmp_path, augmentation=TestTimeAugmentation(scales=(1,)))
     assert same == plain
-    report = evaluate_run(tmp_path, views=Views(scales=(0.5, 1), flip=True))
+    report = evaluate_run(tmp_path, augmentation=TestTimeAugmentation(scales=(0.5, 1), flip=True))
     protocol = report["protocol"]["depth"]
     assert (protocol["scales"], protocol["flip"]) == ([0.5, 1.0], True)
     assert report["scores"]["normals"]["mErr"] != plain["scores"]["normals"]["mErr"]

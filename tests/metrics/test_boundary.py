@@ -617,14 +617,14 @@ def test_interpolated_ods_is_that_of_a_walk_between_thresholds(seed, count):
 
 
 def test_wrong_settings_and_values():
-    with pytest.raises(ValueError, match="max_dist: got 2, wanted a fraction"):
+    with pytest.raises(ValueError, match="max_dist: got 2, want a fraction"):
         BoundaryF(2)
     with pytest.raises(ValueError, match="ignore_index: got 1"):
         BoundaryF(0.01, ignore_index=1)
     with pytest.raises(ValueError, match="thresholds: got"):
         BoundaryF(0.01, form=BoundaryForm(name="x", thresholds=(0.5, 0.2)))
     for thresholds in ((), (0.0, 0.5), (math.nan,)):
-        with pytest.raises(ValueError, match="wanted ascending numbers above 0"):
+        with pytest.raises(ValueError, match="want ascending numbers above 0"):
             BoundaryF(0.01, form=BoundaryForm(name="x", thresholds=thresholds))
     with pytest.raises(ValueError, match=r"prediction: got the value 2\.0"):
         _score(BoundaryF(0.01), np.full((4, 4), 2.0), np.ones((4, 4)))

@@ -134,11 +134,11 @@ def test_wrong_arguments_are_named_and_leave_the_state(case):
     prediction, target = draw(2)
     metric.update(prediction, target)
     before = metric.compute()
-    with pytest.raises(ValueError, match=r"prediction: got shape \(14,\), wanted \(B, "):
+    with pytest.raises(ValueError, match=r"prediction: got shape \(14,\), want \(B, "):
         metric.update(prediction[(0,) * (prediction.ndim - 1)], target)
-    with pytest.raises(ValueError, match=r"target: got shape .*, wanted the prediction's \(2, "):
+    with pytest.raises(ValueError, match=r"target: got shape .*, want the prediction's \(2, "):
         metric.update(prediction, target[:1])
-    with pytest.raises(TypeError, match=r"target: got list, wanted a torch\.Tensor"):
+    with pytest.raises(TypeError, match=r"target: got list, want a torch\.Tensor"):
         metric.update(prediction, target.tolist())
     assert metric.compute() == before
 
@@ -149,7 +149,7 @@ def test_states_of_other_metrics_are_refused(case):
     with pytest.raises(ValueError, match="state: got the entries"):
         metric.load_state({})
     wrong = {name: torch.zeros(2, 2, 2) for name in metric.state()}
-    with pytest.raises(ValueError, match=r"wanted torch\.(int64|float64)"):
+    with pytest.raises(ValueError, match=r"want torch\.(int64|float64)"):
         metric.load_state(wrong)
 
 

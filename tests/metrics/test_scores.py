@@ -127,13 +127,13 @@ def test_max_f_without_a_salient_pixel_is_0():
 
 def test_max_f_refuses_wrong_values():
     one = torch.ones(1, 1, 1, 1)
-    with pytest.raises(ValueError, match="protocol: got 'offical', wanted one of official, plain"):
+    with pytest.raises(ValueError, match="protocol: got 'offical', want one of official, plain"):
         MaxF("offical")
     with pytest.raises(ValueError, match=r"prediction: got the value 1\.5.*decode logits"):
         MaxF().update(1.5 * one, one)
     with pytest.raises(ValueError, match="prediction: got the value nan"):
         MaxF().update(math.nan * one, one)
-    with pytest.raises(ValueError, match=r"target: got the value 2\.0, wanted 0, 1 or 255"):
+    with pytest.raises(ValueError, match=r"target: got the value 2\.0, want 0, 1 or 255"):
         MaxF().update(one, 2 * one)
 
 

@@ -19,7 +19,7 @@ from pamm.evaluation.evaluate import evaluate_run
 from pamm.model.layers.batch_norm import synchronise
 from pamm.runtime.distributed import EXIT_CODE, Stop, launch
 from pamm.training.run_log import read_records
-from two_processes import Norms, experiment, pass_norms, without_noise
+from two_processes import OTHERS, Norms, experiment, other_model, pass_norms, without_noise
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,7 @@ def test_batch_norms_are_those_of_the_whole_batch(two):
 
 
 def test_the_weights_after_twenty_steps(one, two):
-    a, b = (load_file(newest(run, "last") / "model.safetensors") for run in (one, two / "run"))
-    assert a.keys() == b.keys()
-    for name in a:
-        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-5, msg=name)
+    assert_same_weights(one, two / "run")
 
 
 def test_the_losses_of_every_step_and_the_validation(one, two):
@@ -73,6 +70,21 @@ def test_the_losses_of_every_step_and_the_validation(one, two):
     for mine, other in zip(ours, theirs, strict=True):
         for key in (key for key in mine if key.endswith("loss")):
             assert other[key] == pytest.approx(mine[key], rel=1e-5), (mine["step"], key)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models_with_their_auxiliary_predictions(name, two, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        without_noise(patch)
+        run_experiment(other_model(name), tmp_path)
+    assert_same_weights(tmp_path, two / name)
+
+
+def assert_same_weights(one: Path, two: Path) -> None:
+    a, b = (load_file(newest(run, "last") / "model.safetensors") for run in (one, two))
+    assert a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_scores_are_the_same_to_the_last_digit(two):

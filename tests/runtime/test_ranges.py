@@ -12,7 +12,7 @@ from pamm.bench.timing import Settings
 from pamm.config import Experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
-from pamm.evaluation.views import Views
+from pamm.evaluation.augmentation import TestTimeAugmentation
 from pamm.model import PAMMConfig
 from pamm.presets import preset
 from pamm.runtime.ranges import Range, check_fields, declarations
@@ -22,7 +22,7 @@ from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
 
 TINY = preset("synthetic-tiny").experiment
-MADE = [TINY.model, TINY.data, TINY.optim, TINY.train, Views(), Settings()]
+MADE = [TINY.model, TINY.data, TINY.optim, TINY.train, TestTimeAugmentation(), Settings()]
 MADE += [kind(channels=3) if name == "semseg" else kind() for name, kind in TASK_TYPES.items()]
 
 
@@ -117,4 +117,4 @@ def test_limits_leave_room():
     TrainConfig(steps=10**8, batch_size=8192, devices=512, seed=2**63 - 1, accumulate=16)
     PAMMConfig(tasks={"semseg": 20_000}, d_model=8192, d_state=256, num_experts=256, top_k=256)
     DataConfig(size=(8192, 8192), workers=256)
-    Views(scales=(0.25, 4.0))
+    TestTimeAugmentation(scales=(0.25, 4.0))

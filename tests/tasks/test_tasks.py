@@ -135,14 +135,16 @@ def test_the_mean_of_the_losses_of_two_processes(task: Task, unlabelled_share: b
         return count
 
     for share in shares:  # what each process would tell the other
-        task.loss(logits[share], target[share], mean=note)
+        task.loss(logits[share], target[share], reduce_mean=note)
     half = len(counts) // 2
     means = [(a + b) / 2 for a, b in zip(counts[:half], counts[half:], strict=True)]
     parts = logits.clone().requires_grad_()
     losses = []
     for share in shares:
         answers = iter(means)
-        losses.append(task.loss(parts[share], target[share], mean=lambda _, a=answers: next(a)))
+        losses.append(
+            task.loss(parts[share], target[share], reduce_mean=lambda _, a=answers: next(a))
+        )
     mean = torch.stack(losses).mean()
     mean.backward()
     torch.testing.assert_close(mean, loss)

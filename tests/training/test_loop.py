@@ -122,7 +122,7 @@ def test_killed_and_resumed_is_bit_equal_to_unbroken(unbroken, tmp_path, workers
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert newest(run, "last").name != "last-000006", "killed too late to show anything"
-    run_experiment(read_experiment(run / "config.json"), run, resume=True)
+    run_experiment(read_experiment(run / "experiment.json"), run, resume=True)
     assert_same(unbroken, run)
     steps = [r["step"] for r in read_records(run / "metrics.jsonl") if r["split"] == "train"]
     assert steps == [1, 2, 3, 4, 5, 6]
@@ -135,7 +135,7 @@ def test_stopped_by_sigterm_and_resumed_is_bit_equal_to_unbroken(unbroken, tmp_p
     assert process.wait(60) == 143
     run = tmp_path / "run"
     assert newest(run, "last").name < "last-000006", "stopped too late to show anything"
-    run_experiment(read_experiment(run / "config.json"), run, resume=True)
+    run_experiment(read_experiment(run / "experiment.json"), run, resume=True)
     assert_same(unbroken, run)
 
 
@@ -220,7 +220,7 @@ def test_accumulated_parts_give_a_training_too(tmp_path):
 
 
 def test_a_run_directory_describes_itself(unbroken):
-    assert read_experiment(unbroken / "config.json") == tiny()
+    assert read_experiment(unbroken / "experiment.json") == tiny()
     environment = json.loads((unbroken / "environment.json").read_text())
     assert {"torch", "timm"} <= set(environment["packages"])
     assert "git_commit" in environment
@@ -281,7 +281,7 @@ def test_wrong_values_in_a_config(tmp_path, section, field, text, message):
     sections[section].pop(field, None)
     content = json.dumps(sections)
     key = f'"{section}": {{'
-    path = tmp_path / "config.json"
+    path = tmp_path / "experiment.json"
     path.write_text(content.replace(key, f'{key}"{field}": {text}, '))
     with pytest.raises(PammError, match=message) as error:
         read_experiment(path)
@@ -300,10 +300,12 @@ def test_tasks_in_another_order_are_another_experiment(unbroken):
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_without_its_config_neither_goes_on_nor_is_overwritten(unbroken, tmp_path, resume):
     run = copied(unbroken, tmp_path)
-    (run / "config.json").unlink()
+    (run / "experiment.json").unlink()
     other = replace(tiny(), optim=OptimConfig(lr=5.0))
     for gone in ("last-000006", "best", "metrics.jsonl"):
-        with pytest.raises(PammError, match=f"holds '{gone}.* of a run, but no config.json that"):
+        with pytest.raises(
+            PammError, match=f"holds '{gone}.* of a run, but no experiment.json that"
+        ):
             run_experiment(other, run, resume=resume)
         for path in run.glob(f"{gone}*"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -316,12 +318,12 @@ def copied(run: Path, folder: Path) -> Path:
 def test_a_second_run_in_a_directory_is_refused_and_the_first_goes_on(unbroken, tmp_path):
     process, run = start(tiny(steps=500, validate_every=500), tmp_path), tmp_path / "run"
     try:
-        before = (run / "config.json").read_bytes()
+        before = (run / "experiment.json").read_bytes()
         for resume in (False, True):
             with pytest.raises(PammError, match="run' is in use by another program: wait for it"):
                 run_experiment(tiny(), run, resume=resume)
         assert process.poll() is None
-        assert (run / "config.json").read_bytes() == before
+        assert (run / "experiment.json").read_bytes() == before
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -331,7 +333,7 @@ def test_a_lock_does_not_outlive_a_killed_run(tmp_path):
     process = start(tiny(), tmp_path)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    run_experiment(read_experiment(tmp_path / "run/config.json"), tmp_path / "run", resume=True)
+    run_experiment(read_experiment(tmp_path / "run/experiment.json"), tmp_path / "run", resume=True)
 
 
 def shape(state: dict) -> None:
@@ -576,7 +578,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_known_before_the_work(tmp_path,
     monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**12, 10**12, 1000))
     with pytest.raises(PammError, match="0.00 GB free, a checkpoint takes .* choose another --out"):
         run_experiment(tiny(), tmp_path)
-    assert not (tmp_path / "config.json").exists()
+    assert not (tmp_path / "experiment.json").exists()
 
 
 def test_tasks_without_any_label_take_no_part_in_what_is_best():

@@ -17,7 +17,7 @@ from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
 from pamm.training.loop import TrainConfig
 from pamm.training.run_log import read_records
-from two_processes import without_noise
+from two_processes import OTHERS, other_model, without_noise
 from two_shards import sharded_experiment
 
 
@@ -59,6 +59,15 @@ def test_the_weights_are_those_of_one_process(folder, run):
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-5, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models_are_shared_out_too(name, folder, tmp_path):
+    run_experiment(other_model(name), tmp_path)
+    a, b = (load_file(newest(r, "last") / "model.safetensors") for r in (tmp_path, folder / name))
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(a[key], b[key], rtol=1e-5, atol=1e-5, msg=key)
 
 
 def test_the_records_are_those_of_one_process(folder):

@@ -126,7 +126,7 @@ def first_argument(
 
 
 def experiment_of(name: str, model: str | None = None) -> Any:
-    """The experiment of a preset's name, or of the config.json of a run.
+    """The experiment of a preset's name, or of the experiment.json of a run.
 
     Args:
         name: the preset or file.
@@ -141,10 +141,10 @@ def experiment_of(name: str, model: str | None = None) -> Any:
     path = Path(name)
     if (path / "model.safetensors").is_file():  # a checkpoint of a run
         name, path = str(path.parent), path.parent
-    if (path / "config.json").is_file() and name not in presets.PRESETS:
+    if (path / "experiment.json").is_file() and name not in presets.PRESETS:
         raise PammError(
-            f"{name!r} is a run directory, its experiment is {str(path / 'config.json')!r}: give "
-            f"that; `pamm train` also goes on with the run, by --resume --out {name}"
+            f"{name!r} is a run directory, its experiment is {str(path / 'experiment.json')!r}: "
+            f"give that; `pamm train` also goes on with the run, by --resume --out {name}"
         )
     if path.suffix != ".json":
         return presets.preset(name).experiment  # before anything slow: names are mistyped

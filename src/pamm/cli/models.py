@@ -46,7 +46,7 @@ def train(arguments: Sequence[str]) -> None:
         `--model NAME` takes another model than the preset's; a wrong name lists them all.
 
         Args:
-            out: Run directory: checkpoints, config.json, metrics.jsonl, TensorBoard curves.
+            out: Run directory: checkpoints, experiment.json, metrics.jsonl, TensorBoard curves.
             resume: Go on from the newest checkpoint in --out; start if there is none.
             tasks: Only these of the preset's tasks, or of those of --data.name.
             model: The network.
@@ -105,9 +105,9 @@ def evaluate(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
+        from pamm.evaluation.augmentation import TestTimeAugmentation
         from pamm.evaluation.evaluate import Unfinished, evaluate_run
         from pamm.evaluation.score_table import print_scores
-        from pamm.evaluation.views import Views
         from pamm.runtime.device import torch_device
         from pamm.runtime.distributed import is_first
         from pamm.runtime.memory import keep_freed_memory
@@ -122,7 +122,7 @@ def evaluate(arguments: Sequence[str]) -> None:
                 root=root,
                 protocol=protocol,
                 lists=lists,
-                views=Views(scales=scales, flip=flip),
+                augmentation=TestTimeAugmentation(scales=scales, flip=flip),
                 batch_size=batch_size,
                 device=torch_device(device),
                 devices=devices,
@@ -201,7 +201,7 @@ def describe(arguments: Sequence[str]) -> None:
         """Print parameters and GFLOPs by part, and the shapes along the data path.
 
         Args:
-            preset: A preset's name (see `pamm presets`) or the config.json of a run.
+            preset: A preset's name (see `pamm presets`) or the experiment.json of a run.
             size: Height and width of the image, if not the preset's.
             model: Another model than the preset's; a wrong name lists them all.
         """

@@ -233,7 +233,7 @@ def bench_model(arguments: Sequence[str]) -> None:
 
         Args:
             settings: How to measure.
-            presets: Names of presets (see `pamm presets`), or config.json files of runs.
+            presets: Names of presets (see `pamm presets`), or experiment.json files of runs.
             size: Height and width of the images, if not those of the presets.
             train: Also measure training steps.
             precision: Of the networks' arithmetic.

@@ -19,21 +19,21 @@ def delta_g(
     """
     if isinstance(lower_is_better, str):
         raise TypeError(
-            f"lower_is_better: got the text {lower_is_better!r}, wanted a collection of task names"
+            f"lower_is_better: got the text {lower_is_better!r}, want a collection of task names"
         )
     if isinstance(lower_is_better, Mapping):
         lower_is_better = {name for name, lower in lower_is_better.items() if lower}
     if set(scores) != set(baseline):
         raise ValueError(
-            f"scores and baseline: got the tasks {sorted(scores)} and {sorted(baseline)}, wanted "
+            f"scores and baseline: got the tasks {sorted(scores)} and {sorted(baseline)}, want "
             "the same tasks in both"
         )
     if not scores:
-        raise ValueError("scores: got no task, wanted at least one")
+        raise ValueError("scores: got no task, want at least one")
     zeros = [name for name, value in baseline.items() if value == 0]
     if zeros:
         raise ValueError(
-            f"baseline: got a score of 0 for {', '.join(zeros)}, wanted non-zero scores: the gain "
+            f"baseline: got a score of 0 for {', '.join(zeros)}, want non-zero scores: the gain "
             "is relative to them"
         )
     gains = [

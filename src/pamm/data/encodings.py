@@ -50,7 +50,7 @@ class Mask(Encoding):
 
     def __post_init__(self) -> None:
         if not 0 < self.yes < math.inf:
-            raise ValueError(f"yes is {self.yes}, must be positive")
+            raise ValueError(f"yes is {self.yes}, want positive")
 
     def about_task(self) -> dict[str, Any]:
         return {"channels": 2}
@@ -126,7 +126,7 @@ class DepthMap(Encoding):
 
     def __post_init__(self) -> None:
         if not 0 < self.per_metre < math.inf:
-            raise ValueError(f"per_metre is {self.per_metre}, must be positive")
+            raise ValueError(f"per_metre is {self.per_metre}, want positive")
 
     def read(self, path: Path) -> Array:
         values = read_array(path)
@@ -185,7 +185,7 @@ class ValueMap(Encoding):
 
     def __post_init__(self) -> None:
         if not 0 < abs(self.per_unit) < math.inf:
-            raise ValueError(f"per_unit is {self.per_unit}, must be a number other than 0")
+            raise ValueError(f"per_unit is {self.per_unit}, want a number other than 0")
 
     def fits(self, task: Task) -> bool:
         return super().fits(task) and not isinstance(

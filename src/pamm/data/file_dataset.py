@@ -252,7 +252,7 @@ class FileDataset(MultiTaskDataset):
         return cls.LAYOUT
 
     @classmethod
-    def marks(cls) -> tuple[str, ...]:
+    def signature_files(cls) -> tuple[str, ...]:
         """Files and folders that the data set is recognised by, if any of them is there."""
         if cls.LAYOUT.lists:
             return tuple(cls.LAYOUT.lists.values())
@@ -279,13 +279,13 @@ class FileDataset(MultiTaskDataset):
             raise PammError(f"data set {cls.NAME!r}: no folder given; {advice}")
         base = Path(given).expanduser()
         for folder in (base, *(base / name for name in cls.FOLDERS)):
-            if any((folder / mark).exists() for mark in cls.marks()):
+            if any((folder / mark).exists() for mark in cls.signature_files()):
                 return folder
         if not base.is_dir():
             raise PammError(f"data set {cls.NAME!r}: no folder {str(base)!r}; {advice}")
+        expected = " or ".join(cls.signature_files())
         raise PammError(
-            f"data set {cls.NAME!r} is not in {str(base)!r}: no {' or '.join(cls.marks())} there; "
-            f"{advice}"
+            f"data set {cls.NAME!r} is not in {str(base)!r}: no {expected} there; {advice}"
         )
 
     @classmethod

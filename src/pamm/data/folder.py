@@ -44,7 +44,7 @@ class Folder(FileDataset):
         return read_description(folder / DESCRIPTION)
 
     @classmethod
-    def marks(cls) -> tuple[str, ...]:
+    def signature_files(cls) -> tuple[str, ...]:
         return (DESCRIPTION,)
 
     @classmethod

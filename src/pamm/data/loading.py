@@ -49,11 +49,11 @@ class DataConfig:
     """Which images to train and evaluate on, and how they are augmented."""
 
     name: str = "synthetic"
-    """Of the data set, a key of `DATASETS`."""
+    """Name of the data set: synthetic, nyud, pascal_context or folder."""
     root: str | None = None
-    """Folder of the data set, or one that holds it (synthetic: of the cache). None = PAMM_DATA
-    (synthetic: PAMM_CACHE, else the user's cache). Kept as an absolute path, so that what reads the
-    config later finds it from any folder."""
+    """Folder of the data set, or one that holds it; for synthetic the folder of the cache. None =
+    the folder in PAMM_DATA; for synthetic that in PAMM_CACHE, or the user's cache. It is kept as an
+    absolute path."""
     size: tuple[Side, Side] = (128, 160)
     """Height and width of the training crops; synthetic scenes are rendered at it."""
     train_count: Count | None = None
@@ -189,7 +189,7 @@ class StreamSampler(Sampler[list[Draw]]):
     ) -> None:
         if length < 1 or batch_size < 1:
             raise ValueError(
-                f"batches of {batch_size} from {length} images: both must be at least 1"
+                f"batches of {batch_size} from {length} images: want at least 1 of each"
             )
         _check_rank(rank, world)
         self.length, self.batch_size, self.seed = length, batch_size, seed
@@ -220,7 +220,7 @@ class ShardSampler(Sampler[list[int]]):
 
     def __init__(self, length: int, batch_size: int, *, rank: int = 0, world: int = 1) -> None:
         if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, must be at least 1")
+            raise ValueError(f"batch_size is {batch_size}, want at least 1")
         _check_rank(rank, world)
         self.length, self.batch_size = length, batch_size
         self.firsts = range(rank * batch_size, length, world * batch_size)
@@ -384,4 +384,4 @@ if hasattr(os, "register_at_fork"):
 
 def _check_rank(rank: int, world: int) -> None:
     if not 0 <= rank < world:
-        raise ValueError(f"rank is {rank} of world {world}, must be in 0..world-1")
+        raise ValueError(f"rank is {rank} of world {world}, want in 0..world-1")

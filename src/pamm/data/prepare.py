@@ -59,12 +59,12 @@ def find_inside(dataset: type[FileDataset], folder: Path) -> Path:
     level = [folder]
     for _ in range(DEPTH + 1):
         for place in level:
-            if any((place / mark).exists() for mark in dataset.marks()):
+            if any((place / mark).exists() for mark in dataset.signature_files()):
                 return place
         level = sorted(path for place in level for path in place.iterdir() if path.is_dir())
+    expected = " or ".join(dataset.signature_files())
     raise PammError(
-        f"no data set {dataset.NAME!r} in {str(folder)!r}: no {' or '.join(dataset.marks())} there "
-        "or in its folders"
+        f"no data set {dataset.NAME!r} in {str(folder)!r}: no {expected} there or in its folders"
     )
 
 

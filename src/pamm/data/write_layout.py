@@ -162,7 +162,7 @@ def _claim(out: Path, mark: str, title: str) -> None:
     if path.exists():
         if path.read_text() != mark:
             raise PammError(
-                f"{out} holds other rooms ({path.read_text().strip()}, wanted {mark.strip()}); "
+                f"{out} holds other rooms ({path.read_text().strip()}, want {mark.strip()}); "
                 "choose another folder or delete it"
             )
     elif out.exists() and any(out.iterdir()):

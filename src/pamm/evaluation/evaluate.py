@@ -21,9 +21,9 @@ from pamm.data import (
     select_tasks,
 )
 from pamm.errors import PammError, unknown
+from pamm.evaluation.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.image_list import ImageList, read_image_list
-from pamm.evaluation.views import ONE_VIEW, Views, forward_views
 from pamm.metrics import InThreads
 from pamm.metrics.base import exact_parts
 from pamm.runtime.device import torch_device
@@ -48,7 +48,7 @@ def evaluate(
     *,
     total: Callable[[Tensor], Tensor] = lambda state: state,
     lists: Lists | None = None,
-    views: Views = ONE_VIEW,
+    augmentation: TestTimeAugmentation = NO_AUGMENTATION,
     precision: Precision = "32-true",
     label: str = "evaluating",
 ) -> Scores:
@@ -60,7 +60,7 @@ def evaluate(
         tasks: those to score.
         total: sums a tensor over all processes; the metrics' states add up.
         lists: {task: the images it is scored on}; other tasks are scored on all.
-        views: at what scales, and whether mirrored too; the mean prediction is scored.
+        augmentation: at what scales, and whether mirrored too; the mean prediction is scored.
         precision: of the network's arithmetic.
         label: of the progress line.
 
@@ -75,7 +75,7 @@ def evaluate(
     with InThreads() as threads:
         for batch in progress(batches, label=label):
             image = batch["image"].to(device)
-            logits = forward_views(network, image, tasks, views, precision=precision)
+            logits = augmented_logits(network, image, tasks, augmentation, precision=precision)
             for name, task in tasks.items():
                 given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
                 if len(target):
@@ -137,7 +137,7 @@ def evaluate_run(
     root: str | None = None,
     protocol: Protocol = "official",
     lists: Mapping[str, str | Path] | None = None,
-    views: Views = ONE_VIEW,
+    augmentation: TestTimeAugmentation = NO_AUGMENTATION,
     batch_size: int = 8,
     device: str | torch.device = "cpu",
     devices: int = 1,
@@ -154,7 +154,7 @@ def evaluate_run(
         protocol: "official", as published scores are computed, or "plain": saliency with 255
             thresholds on the probability, the main mIoU over the classes present.
         lists: {task: file with the ids of the images it is scored on}, see `read_image_list`.
-        views: scales and mirroring at test time; the default is one view, as published.
+        augmentation: scales and mirroring at test time; the default is one view, as published.
         batch_size: images at once; does not change the scores.
         device: a torch device.
         devices: processes on this machine that share the work, one GPU each on "cuda"; under
@@ -199,32 +199,24 @@ def evaluate_run(
         tasks,
         total=total_over(fabric),
         lists=chosen,
-        views=views,
+        augmentation=augmentation,
         precision=precision,
     )
     counts = {name: int(values.pop("images")) for name, values in scores.items()}
     how = {
         "preset": protocol,
-        "scales": views.scales,
-        "flip": views.flip,
+        "scales": augmentation.scales,
+        "flip": augmentation.flip,
         "precision": precision,
         "step": saved.step,
     }
-    report: dict[str, Any] = {
+    report = {
         "model": str(folder),
         "backbone": saved.model.backbone,
         "step": saved.step,
         "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
-        "tasks": {name: main_score(task) for name, task in tasks.items()},
-        "protocol": {
-            name: {
-                **task.metric().describe(),
-                "images": {**chosen[name].describe(), "count": counts[name]},
-                **how,
-            }
-            for name, task in tasks.items()
-        },
+        **described(tasks, chosen, counts, how),
         "notes": departures(dataset, counts) if split == "val" else [],
         "scores": scores,
     }
@@ -234,6 +226,28 @@ def evaluate_run(
         if train is not None:
             add_constants(report, folder, train, dataset, tasks, lists=chosen)
     return report
+
+
+def described(
+    tasks: Mapping[str, Task], lists: Lists, counts: Mapping[str, int], how: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a report says of each task: its main score, and how it was scored.
+
+    Args:
+        tasks: those scored.
+        lists: the images of each.
+        counts: how many of them had a label.
+        how: what is the same for all tasks.
+    """
+    protocol = {
+        name: {
+            **task.metric().describe(),
+            "images": {**lists[name].describe(), "count": counts[name]},
+            **how,
+        }
+        for name, task in tasks.items()
+    }
+    return {"tasks": {n: main_score(task) for n, task in tasks.items()}, "protocol": protocol}
 
 
 class Unfinished(PammError):

@@ -73,12 +73,12 @@ class Metric(ABC):
         """
         wanted = self._empty_state()
         if set(state) != set(wanted):
-            raise ValueError(f"state: got the entries {sorted(state)}, wanted {sorted(wanted)}")
+            raise ValueError(f"state: got the entries {sorted(state)}, want {sorted(wanted)}")
         for name, value in wanted.items():
             given = state[name]
             if given.shape != value.shape or given.dtype != value.dtype:
                 raise ValueError(
-                    f"state[{name!r}]: got {given.dtype} {tuple(given.shape)}, wanted "
+                    f"state[{name!r}]: got {given.dtype} {tuple(given.shape)}, want "
                     f"{value.dtype} {tuple(value.shape)}; was it written by a metric with other "
                     "settings?"
                 )
@@ -90,18 +90,18 @@ def check_pair(prediction: Tensor, target: Tensor, *, channels: int | None) -> N
     wanted = "(B, H, W)" if channels is None else f"(B, {channels}, H, W)"
     for name, value in (("prediction", prediction), ("target", target)):
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name}: got {type(value).__name__}, wanted a torch.Tensor {wanted}")
+            raise TypeError(f"{name}: got {type(value).__name__}, want a torch.Tensor {wanted}")
         shape = tuple(value.shape)
         fits = len(shape) == 3 if channels is None else len(shape) == 4 and shape[1] == channels
         if not fits:
-            raise ValueError(f"{name}: got shape {shape}, wanted {wanted}")
+            raise ValueError(f"{name}: got shape {shape}, want {wanted}")
     if prediction.shape != target.shape:
         raise ValueError(
-            f"target: got shape {tuple(target.shape)}, wanted the prediction's "
+            f"target: got shape {tuple(target.shape)}, want the prediction's "
             f"{tuple(prediction.shape)}"
         )
     if prediction.is_complex() or target.is_complex():
-        raise TypeError(f"got {prediction.dtype} and {target.dtype}, wanted real numbers")
+        raise TypeError(f"got {prediction.dtype} and {target.dtype}, want real numbers")
 
 
 def check_binary(target: Tensor, *, ignore_index: int) -> None:
@@ -109,7 +109,7 @@ def check_binary(target: Tensor, *, ignore_index: int) -> None:
     fits = (target == 0) | (target == 1) | (target == ignore_index)
     if not bool(fits.all()):
         worst = target[~fits].flatten()[0].item()
-        raise ValueError(f"target: got the value {worst}, wanted 0, 1 or {ignore_index} (ignored)")
+        raise ValueError(f"target: got the value {worst}, want 0, 1 or {ignore_index} (ignored)")
 
 
 def check_probability(prediction: Tensor) -> None:
@@ -118,7 +118,7 @@ def check_probability(prediction: Tensor) -> None:
     if not bool(fits.all()):
         worst = prediction[~fits].flatten()[0].item()
         raise ValueError(
-            f"prediction: got the value {worst}, wanted probabilities in 0..1; decode logits first"
+            f"prediction: got the value {worst}, want probabilities in 0..1; decode logits first"
         )
 
 

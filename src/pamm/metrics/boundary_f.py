@@ -55,13 +55,13 @@ class BoundaryF(Metric):
     ) -> None:
         if not 0 <= max_dist < 1:
             raise ValueError(
-                f"max_dist: got {max_dist}, wanted a fraction of the image diagonal, 0..1"
+                f"max_dist: got {max_dist}, want a fraction of the image diagonal, 0..1"
             )
         if ignore_index in (0, 1):
-            raise ValueError(f"ignore_index: got {ignore_index}, wanted neither 0 nor 1")
+            raise ValueError(f"ignore_index: got {ignore_index}, want neither 0 nor 1")
         steps = np.array(form.thresholds, dtype=np.float64)
         if not len(steps) or not steps[0] > 0 or not (np.diff(steps) > 0).all():
-            raise ValueError(f"thresholds: got {form.thresholds}, wanted ascending numbers above 0")
+            raise ValueError(f"thresholds: got {form.thresholds}, want ascending numbers above 0")
         self.max_dist = max_dist
         self.ignore_index = ignore_index
         self.form, self.thresholds = form, steps

@@ -27,9 +27,9 @@ class MaxF(Metric):
 
     def __init__(self, protocol: str = "official", ignore_index: int = 255) -> None:
         if protocol not in PROTOCOLS:
-            raise ValueError(f"protocol: got {protocol!r}, wanted one of {', '.join(PROTOCOLS)}")
+            raise ValueError(f"protocol: got {protocol!r}, want one of {', '.join(PROTOCOLS)}")
         if ignore_index in (0, 1):
-            raise ValueError(f"ignore_index: got {ignore_index}, wanted neither 0 nor 1")
+            raise ValueError(f"ignore_index: got {ignore_index}, want neither 0 nor 1")
         self.protocol = protocol
         self.ignore_index = ignore_index
         if protocol == "official":

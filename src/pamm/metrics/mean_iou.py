@@ -19,7 +19,7 @@ class MeanIoU(Metric):
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
         if num_classes < 1:
-            raise ValueError(f"num_classes: got {num_classes}, wanted at least 1")
+            raise ValueError(f"num_classes: got {num_classes}, want at least 1")
         if 0 <= ignore_index < num_classes:
             raise ValueError(
                 f"ignore_index: got {ignore_index}, which is one of the {num_classes} classes"
@@ -72,7 +72,7 @@ def confusion_matrix(prediction: Tensor, target: Tensor, num_classes: int) -> Te
         outside = (value < 0) | (value >= num_classes) | (value != value.long())
         if bool(outside.any()):
             raise ValueError(
-                f"{name}: got the class {value[outside][0].item()}, wanted a whole number in "
+                f"{name}: got the class {value[outside][0].item()}, want a whole number in "
                 f"0..{num_classes - 1}"
             )
     pairs = target.long() * num_classes + prediction.long()

@@ -20,7 +20,7 @@ class RootMeanSquaredError(Metric):
     def __init__(self, min_depth: float = 0, max_depth: float = 80) -> None:
         if not 0 <= min_depth < max_depth:
             raise ValueError(
-                f"min_depth, max_depth: got {min_depth}, {max_depth}, wanted 0 <= min_depth < "
+                f"min_depth, max_depth: got {min_depth}, {max_depth}, want 0 <= min_depth < "
                 "max_depth"
             )
         self.min_depth = min_depth

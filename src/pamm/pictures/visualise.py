@@ -175,7 +175,7 @@ def draw_grid(
     if not rows:
         raise ValueError("draw_grid got no rows; give at least one")
     if tile < 16:
-        raise ValueError(f"tile is {tile} pixels, must be at least 16")
+        raise ValueError(f"tile is {tile} pixels, want at least 16")
     fitted = [[fit(cell.picture, tile) for cell in row] for row in rows]
     columns = max(len(headings), *map(len, rows))
     line = _line_height()

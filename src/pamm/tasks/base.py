@@ -261,14 +261,14 @@ class Task(ABC):
     def _check_logits(self, logits: Tensor) -> None:
         if logits.ndim != 4 or logits.shape[1] != self.channels:
             raise ValueError(
-                f"task {self.name!r}: logits have shape {tuple(logits.shape)}, must be "
+                f"task {self.name!r}: logits have shape {tuple(logits.shape)}, want "
                 f"(batch, {self.channels}, height, width)"
             )
 
     def _check_channels(self, *allowed: int) -> None:
         if self.channels not in allowed:
             wanted = " or ".join(map(str, allowed))
-            raise ValueError(f"task {self.name!r}: channels is {self.channels}, must be {wanted}")
+            raise ValueError(f"task {self.name!r}: channels is {self.channels}, want {wanted}")
 
 
 def mean_over_images(

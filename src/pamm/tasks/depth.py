@@ -40,7 +40,7 @@ class Depth(ContinuousMap):
         for name in ("mean_depth", "max_depth"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
-                raise ValueError(f"task {self.name!r}: {name} is {value}, must be metres above 0")
+                raise ValueError(f"task {self.name!r}: {name} is {value}, want metres above 0")
 
     @property
     def pad_value(self) -> float:

@@ -66,15 +66,15 @@ class TrainConfig:
     """Parts that the batch of a process is computed in, one after the other, to save memory; each
     has its own batch statistics and number of labelled pixels."""
     precision: Precision = "32-true"
-    """Of the arithmetic; the weights stay in float32."""
+    """Precision of the arithmetic; the weights stay in float32."""
     devices: Processes = 1
-    """Processes on this machine, one GPU each where there are GPUs. Under torchrun: torchrun's."""
+    """Processes on this machine, one GPU each where there are GPUs; torchrun has its own."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
     """How several processes hold the network: each all of it (ddp), or each a share of the weights,
     gradients and optimiser state (fsdp), for a model that does not fit otherwise. The result is the
     same."""
     seed: Seed = 0
-    """Of the initial weights, the order of the images, augmentation, drop path and router noise."""
+    """Seed of the initial weights, the order of the images, augmentation, drop path and noise."""
     auxiliary: Weight = 1.0
     """Weight of the losses of auxiliary predictions, for models that make some, such as PAD-Net."""
     penalty: Weight = 0.0
@@ -84,10 +84,10 @@ class TrainConfig:
     """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
     saved as the model and called the best. 0 = off: the weights themselves."""
     gradient_checkpointing: bool = False
-    """Compute the backbone's blocks and the PAMEs twice to save memory; the result is the same.
+    """Compute the blocks of the network twice to save memory; the result is the same.
     Backbones with batch norms keep theirs."""
     compile: bool = False
-    """Compile the network with torch.compile: some minutes before the first step."""
+    """Compile the network with torch.compile, which takes minutes before the first step."""
     log_every: Count = 50
     """Steps between two training records."""
     validate_every: Count = 5_000
@@ -147,19 +147,11 @@ def train(
     """
     tasks = matching_tasks(model, data)
     keep_freed_memory()
-    fabric = launch(
-        settings.devices,
-        precision=settings.precision,
-        shard=shard if settings.strategy == "fsdp" else None,
-    )
-    network = initial_network(model, data, tasks, settings, processes=fabric.world_size)
+    shards = shard if settings.strategy == "fsdp" else None
+    fabric = launch(settings.devices, precision=settings.precision, shard=shards)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
-    trained = Predictor(
-        network,
-        tasks,
-        image_size=train_dataset(data, tasks=tasks).largest(),
-        crop_size=data.size,
-    )
+    trained = initial_model(model, data, tasks, settings, processes=fabric.world_size)
+    network: Any = trained.network
     resumed = restore(run, trained, averaged=averaged, sharded=sharded)
     start, eval_model = resumed.step, resumed.eval_model
     if averaged:
@@ -207,30 +199,23 @@ def train(
                     gather_weights(network, into=eval_model.network)
                 state = training_state(network, optimizer, fabric, averaged=averaged)
                 if log:
-                    checkpoint.save(
-                        run,
-                        "last",
-                        step + 1,
-                        eval_model,
-                        data=data,
-                        training=state,
-                        keep=settings.keep,
-                    )
+                    kept: dict[str, Any] = {"training": state, "keep": settings.keep}
+                    checkpoint.save(run, "last", step + 1, eval_model, data=data, **kept)
     fabric.barrier()
     if stopping:
         leave(f"stopped after step {step}; go on with --resume")
     return checkpoint.find(run)
 
 
-def initial_network(
+def initial_model(
     model: ModelConfig,
     data: DataConfig,
     tasks: Mapping[str, Task],
     settings: TrainConfig,
     *,
     processes: int,
-) -> Model:
-    """The network before the first step; one process or many start from the same weights."""
+) -> Predictor:
+    """The model before the first step; one process or many start from the same weights."""
     torch.manual_seed(settings.seed)
     network = build_model(model)
     check_positions(network, data.size, settings)
@@ -239,7 +224,8 @@ def initial_network(
         synchronise(network)
     if settings.gradient_checkpointing:
         network.recompute_activations()
-    return network
+    largest = train_dataset(data, tasks=tasks).largest()
+    return Predictor(network, tasks, image_size=largest, crop_size=data.size)
 
 
 def check_positions(network: Model, size: tuple[int, int], settings: TrainConfig) -> None:

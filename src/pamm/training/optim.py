@@ -19,10 +19,9 @@ class OptimConfig:
     lr: Annotated[float, Range(0, 1000, open_low=True)] = 1e-5
     """Learning rate of the first step (after the warm-up)."""
     weight_decay: Weight = 1e-6
-    """L2 penalty, of all parameters alike in the paper's recipe."""
+    """L2 penalty on the weights; the paper's recipe has it on all parameters alike."""
     decay_matrices_only: bool = False
-    """Spare what is no weight of a linear map the weight decay: norms, biases, embeddings, and the
-    A_log, D and priors of PAMM."""
+    """Leave norms, biases and embeddings without weight decay, and PAMM's A_log, D and priors."""
     power: Annotated[float, Range(0, 100)] = 0.9
     """The rate falls as (1 - step / steps) ** power, to 0 at the last step."""
     warmup: CountOrZero = 0
@@ -30,8 +29,8 @@ class OptimConfig:
     clip_norm: Weight = 10.0
     """The gradient is scaled down to at most this norm; 0 = never."""
     layer_decay: Annotated[float, Range(0, 1, open_low=True)] = 1.0
-    """Each layer of the backbone has this times the rate of the one after it, the last one this
-    times that of all that comes after the backbone. 1 = all alike, as in the paper's recipe."""
+    """Factor of the learning rate from one layer of the backbone to the one before it; the last
+    layer has it once. 1 = one rate for all, as in the paper's recipe."""
 
     def __post_init__(self) -> None:
         check_fields(self)

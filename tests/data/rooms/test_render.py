@@ -111,7 +111,7 @@ def test_any_size(size: tuple[int, int]) -> None:
     "arguments", [(-1, 0, 32, 32), (0, -1, 32, 32), (0, 0, 7, 32), (0, 0, 32, 0)]
 )
 def test_bad_arguments(arguments: tuple[int, int, int, int]) -> None:
-    with pytest.raises(ValueError, match=r"must be (>= 0|at least 8)"):
+    with pytest.raises(ValueError, match=r"want (>= 0|at least 8)"):
         render_room(*arguments)
 
 

@@ -61,13 +61,13 @@ def count_batch(norm: Any) -> None:
         norm.num_batches_tracked += 1
 
 
-def normalise(norm: Any, x: Tensor, own: slice = slice(None)) -> Tensor:
-    """Apply a batch norm's channels `own` to x (B, C, h, w), and update its running statistics.
+def normalise(norm: Any, x: Tensor, channels: slice = slice(None)) -> Tensor:
+    """Apply some `channels` of a batch norm to x (B, C, h, w), and update its running statistics.
 
     Over the positions of this process, or of all if `synchronise` has seen the norm.
     """
-    mean, var = norm.running_mean[own], norm.running_var[own]
-    weight, bias = norm.weight[own], norm.bias[own]
+    mean, var = norm.running_mean[channels], norm.running_var[channels]
+    weight, bias = norm.weight[channels], norm.bias[channels]
     if not (norm.training and isinstance(norm, (SyncBatchNorm2d, SyncBatchNormAct2d))):
         return F.batch_norm(x, mean, var, weight, bias, norm.training, norm.momentum, norm.eps)
     y, batch_mean, batch_var, count = _over_all(x, weight, bias, norm.eps)

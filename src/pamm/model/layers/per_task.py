@@ -68,11 +68,11 @@ def batch_norm(tasks: int, channels: int) -> nn.BatchNorm2d:
 def batch_norm_of(task: int, norm: Any, x: Tensor) -> Tensor:
     """One task's part of a `batch_norm`, on its features (..., C), channels last."""
     C = x.shape[-1]
-    own = slice(task * C, (task + 1) * C)
+    channels = slice(task * C, (task + 1) * C)
     if task == 0:
         count_batch(norm)
     # (1, C, positions, 1), channels last in memory
-    y = normalise(norm, x.reshape(1, -1, 1, C).movedim(-1, 1), own)
+    y = normalise(norm, x.reshape(1, -1, 1, C).movedim(-1, 1), channels)
     return y.movedim(1, -1).reshape(x.shape)
 
 

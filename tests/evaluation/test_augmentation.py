@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pamm.errors import PammError
-from pamm.evaluation.views import Views, forward_views, resize
+from pamm.evaluation.augmentation import TestTimeAugmentation, augmented_logits, resize
 from pamm.model import PAMM, PAMMConfig
 from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg, Task
 
@@ -51,10 +51,10 @@ def images(height: int = 12, width: int = 18) -> Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(4))
 
 
-def said(task: str, views: Views, *answers: tuple[float, ...]) -> list[float]:
+def said(task: str, views: TestTimeAugmentation, *answers: tuple[float, ...]) -> list[float]:
     """The decoded mean at one pixel."""
     model, tasks = Says(task, *answers), {task: TASKS[task]}
-    logits = forward_views(model, images(8, 8), tasks, views)[task]
+    logits = augmented_logits(model, images(8, 8), tasks, views)[task]
     assert next(model.answers, None) is None, "fewer views than expected"
     return TASKS[task].decode(logits)[0, ..., 3, 4].reshape(-1).tolist()
 
@@ -65,14 +65,19 @@ def test_one_view_is_bit_equal_to_the_network():
     model, image = PAMM(config).eval(), images(20, 27)
     with torch.no_grad():
         plain = model(image)
-        viewed = forward_views(model, image, TASKS, Views(scales=(1,), flip=False))
+        viewed = augmented_logits(
+            model, image, TASKS, TestTimeAugmentation(scales=(1,), flip=False)
+        )
     for name in TASKS:
         assert torch.equal(viewed[name], plain[name])
 
 
 def test_a_mirror_shows_an_equivariant_network_nothing_new():
     model, image = Mirrors(), images()
-    plain, mirrored = model(image), forward_views(model, image, TASKS, Views(flip=True))
+    plain, mirrored = (
+        model(image),
+        augmented_logits(model, image, TASKS, TestTimeAugmentation(flip=True)),
+    )
     for name, task in TASKS.items():
         torch.testing.assert_close(task.decode(mirrored[name]), task.decode(plain[name]))
 
@@ -83,7 +88,7 @@ def test_scaling_a_uniform_image_changes_depth_alone(scales):
     image = torch.tensor([0.3, -0.2, 0.9]).view(1, 3, 1, 1).expand(1, 3, 30, 40)
     model = Mirrors()
     plain = model(image)
-    viewed = forward_views(model, image, TASKS, Views(scales=scales, flip=True))
+    viewed = augmented_logits(model, image, TASKS, TestTimeAugmentation(scales=scales, flip=True))
     for name, task in TASKS.items():
         expected = task.decode(plain[name])
         if name == "depth":
@@ -93,7 +98,7 @@ def test_scaling_a_uniform_image_changes_depth_alone(scales):
 
 
 def test_averages_by_hand():
-    three, both = Views(scales=(0.5, 1, 2)), Views(flip=True)
+    three, both = TestTimeAugmentation(scales=(0.5, 1, 2)), TestTimeAugmentation(flip=True)
     # Metres: what is drawn twice as large looks half as far away.
     assert said("depth", three, (4.0,), (2.5,), (1.5,)) == pytest.approx([7.5 / 3])
     assert said("depth", three, (4.0,), (-9.0,), (1.5,)) == pytest.approx([5 / 3])  # at least 0 m
@@ -119,7 +124,9 @@ def test_the_sizes_that_the_network_sees():
 
     image = torch.arange(40.0).expand(1, 3, 30, 40)
     model = Watches("depth", *[(1.0,)] * 4)
-    logits = forward_views(model, image, {"depth": Depth()}, Views(scales=(1, 1.5), flip=True))
+    logits = augmented_logits(
+        model, image, {"depth": Depth()}, TestTimeAugmentation(scales=(1, 1.5), flip=True)
+    )
     assert [s[:2] for s in seen] == [(30, 40), (30, 40), (45, 60), (45, 60)]
     assert [s[2] for s in seen] == [0.0, 39.0, 0.0, 39.0]
     assert logits["depth"].shape == (1, 1, 30, 40)
@@ -133,4 +140,4 @@ def test_resizing_takes_the_mean_of_what_a_pixel_covers():
 @pytest.mark.parametrize("scales", [(), (1, 1), (0,), (-1.0,), (float("nan"),), (float("inf"),)])
 def test_scales_that_make_no_sense(scales):
     with pytest.raises(PammError, match="scales: got"):
-        Views(scales=scales)
+        TestTimeAugmentation(scales=scales)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from pamm.tasks import Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class TestTimeAugmentation:
     """How often, and how, the network looks at each image; once as it is by default."""
+
+    __test__: ClassVar[bool] = False  # pytest takes what is called Test... for tests
 
     scales: tuple[Factor, ...] = (1.0,)
     """Factors of the image's height and width."""
@@ -28,14 +31,14 @@ class Views:
         check_fields(self)
 
 
-ONE_VIEW = Views()
+NO_AUGMENTATION = TestTimeAugmentation()
 
 
-def forward_views(
+def augmented_logits(
     model: nn.Module,
     image: Tensor,
     tasks: Mapping[str, Task],
-    views: Views = ONE_VIEW,
+    augmentation: TestTimeAugmentation = NO_AUGMENTATION,
     *,
     precision: Precision = "32-true",
 ) -> dict[str, Tensor]:
@@ -51,27 +54,27 @@ def forward_views(
         model: maps (B, 3, H, W) to {task: logits (B, C, H, W)}.
         image: (B, 3, H, W), RGB in 0..1, where the model is.
         tasks: those wanted.
-        views: at what scales, and whether mirrored too.
+        augmentation: at what scales, and whether mirrored too.
         precision: of the network's arithmetic.
 
     Returns:
         {task: (B, C, H, W)}, in float32.
     """
-    if views == ONE_VIEW:
+    if augmentation == NO_AUGMENTATION:
         logits = forward(model, image, precision)
         return {name: logits[name] for name in tasks}
     size = (image.shape[-2], image.shape[-1])
     sums: dict[str, Tensor] = {}
-    for scale in views.scales:
+    for scale in augmentation.scales:
         seen = resize(image, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
         enlarged = math.sqrt(seen.shape[-2] * seen.shape[-1] / (size[0] * size[1]))  # as rounded
-        for mirrored in (False, True) if views.flip else (False,):
+        for mirrored in (False, True) if augmentation.flip else (False,):
             logits = forward(model, seen.flip(-1) if mirrored else seen, precision)
             for name, task in tasks.items():
                 values = task.to_mean_space(resize(logits[name], size))
                 values = task.rescale(task.flip(values) if mirrored else values, 1 / enlarged)
                 sums[name] = sums[name] + values if name in sums else values
-    count = len(views.scales) * (1 + views.flip)
+    count = len(augmentation.scales) * (1 + augmentation.flip)
     return {name: task.from_mean_space(sums[name] / count) for name, task in tasks.items()}
 
 
