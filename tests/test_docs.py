@@ -242,6 +242,22 @@ def test_the_architecture_names_every_room_and_the_import_order():
     assert "\n".join(contracts[0]["layers"]) + "\n" in blocks("docs/architecture.md", "text")
 
 
+def test_every_module_has_tests_where_the_map_says():
+    rows = [row for row in table_rows(read("tests/README.md")) if row[0].startswith("`")]
+    package, tests = ROOT / "src" / "pamm", ROOT / "tests"
+    named = set()
+    for modules, files in rows:
+        for pattern in re.findall("`([^`]+)`", modules):
+            found = set(package.glob(pattern))
+            assert found, pattern
+            named |= found
+        for file in re.findall("`([^`]+)`", files):
+            assert (tests / file).is_file(), file
+    for path in package.rglob("*.py"):
+        own = tests / path.relative_to(package).with_name(f"test_{path.name}")
+        assert path.name.startswith("__") or own.is_file() or path in named, path
+
+
 def test_the_tour_of_the_model_names_every_file():
     folder = ROOT / "src" / "pamm" / "model"
     text = (folder / "README.md").read_text("utf-8")

@@ -8,6 +8,7 @@ from safetensors.torch import load, save
 
 from pamm.errors import PammError
 from pamm.model import PAMMConfig
+from pamm.model.scan_order import ORDERS
 
 VARIANTS = {
     "full": {},
@@ -22,8 +23,7 @@ VARIANTS = {
     "no priors": {"prior_b": False, "prior_c": False},
     "top 1": {"top_k": 1},
     "top all": {"top_k": 5},
-    "z": {"scan": "zorder"},
-    "s": {"scan": "serpentine"},
+    **{name: {"scan": name} for name in ORDERS if name != "hilbert"},
     "1 direction": {"directions": 1},
     "2 directions": {"directions": 2},
     "1 stage": {"stages": 1},
