@@ -49,7 +49,7 @@ class Experiment:
             PammError: an unknown model.
         """
         config: Any = model_type(name).Config
-        shared = {f.name: getattr(self.model, f.name, f.default) for f in fields(config) if f.init}
+        shared = {f.name: getattr(self.model, f.name, f.default) for f in fields(config)}
         return replace(self, model=config(**shared))
 
     def changed_from(self, preset: "Experiment", names: list[str] | None) -> "Experiment":

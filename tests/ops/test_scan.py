@@ -164,7 +164,7 @@ def test_reference_is_always_available():
         ({"orders": torch.zeros(2, 6, dtype=torch.int64)}, "orders: got shape"),
         (
             {"orders": torch.zeros(2, 7, dtype=torch.int64)},
-            "orders: every row want a permutation",
+            "orders: want every row a permutation",
         ),
         ({"backend": "cuda-magic"}, "backend: got 'cuda-magic'.*reference"),
     ],

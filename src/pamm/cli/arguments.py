@@ -95,6 +95,9 @@ def mistake(box: str, error: PammError | None, arguments: Sequence[str]) -> str:
         option = next((option for option in options if option in typed), options[0])
         return f"{option}: {reason}" if colon and field.isidentifier() else str(error)
     if first.startswith("Error parsing "):
+        choice = re.match(r"no type matching (.*) could be instantiated from \[(.*)\]\.?$", rest)
+        if choice:
+            rest = f"got {choice[2]}, want {in_words(choice[1])}"
         whole = re.match(r"invalid literal for int\(\) with base 10: (.*)", rest)
         number = re.match(r"could not convert string to float: (.*)", rest)
         if whole or number:
@@ -105,6 +108,24 @@ def mistake(box: str, error: PammError | None, arguments: Sequence[str]) -> str:
     if meant and "Perhaps you meant" in text:
         first += f"; did you mean {' or '.join(meant)}?"
     return (first[:1].lower() + first[1:]).rstrip(".")
+
+
+def in_words(kinds: str) -> str:
+    """What tyro writes of types, such as {None}|INT, as it is said.
+
+    >>> in_words("{None}|INT"), in_words("{None}|{FLOAT FLOAT FLOAT}")
+    ('None or a whole number', 'None or 3 numbers')
+    """
+    names = {"INT": "a whole number", "FLOAT": "a number", "STR": "text"}
+    several = {"INT": "whole numbers", "FLOAT": "numbers", "STR": "texts"}
+    said = []
+    for kind in kinds.split("|"):
+        words = kind.strip("{}").split()
+        if len(words) > 1 and len(set(words)) == 1 and words[0] in several:
+            said.append(f"{len(words)} {several[words[0]]}")
+        else:
+            said.append(names.get(kind.strip("{}"), kind.strip("{}")))
+    return " or ".join(said)
 
 
 def given(program: str, arguments: Sequence[str]) -> str:
@@ -157,6 +178,9 @@ def other_model(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     """The NAME of `--model NAME` among arguments, if it is there, and the rest.
 
     It is taken out first, as it decides what other options there are.
+
+    Raises:
+        PammError: no name comes after it.
     """
     rest, name = [], None
     words = iter(arguments)
@@ -164,6 +188,8 @@ def other_model(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
         option, equals, value = word.partition("=")
         if option == "--model":
             name = value if equals else next(words, "")
+            if not name or name.startswith("-"):
+                raise PammError(f"--model: want a model's name, got {name!r}")
         else:
             rest.append(word)
     return name, rest

@@ -37,7 +37,7 @@ def model_type(name: str) -> type[Model]:
     Raises:
         PammError: an unknown name; the message lists the known ones.
     """
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise PammError(unknown("model", str(name), MODELS))
     return MODELS[name]
 

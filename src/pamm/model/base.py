@@ -76,6 +76,9 @@ class ModelConfig:
     Raises PammError where a value is out of range.
     """
 
+    name: ClassVar[str]
+    """Which model it is of, in `MODELS` and in JSON."""
+
     tasks: dict[str, Channels]
     """Task name -> output channels."""
     backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"

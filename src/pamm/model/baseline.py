@@ -1,7 +1,7 @@
 """The Baseline of tables I and II: PAMM without task convolutions and PAMEs."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,8 +18,7 @@ from pamm.runtime.ranges import Range, Width
 class BaselineConfig(ModelConfig):
     """What the Baseline is made of. The defaults are the paper's for NYUD-v2 with ViT-B."""
 
-    name: Literal["baseline"] = field(default="baseline", init=False)
-    """Which model this is."""
+    name: ClassVar[str] = "baseline"
     d_model: Width = 768
     """Channels per task."""
     stages: Annotated[int, Range(1, TAPS)] = 4

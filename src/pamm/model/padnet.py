@@ -4,8 +4,8 @@ The layers and widths are those of the survey of Vandenhende et al. (TPAMI 2021)
 later tables come from.
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,7 @@ from pamm.runtime.ranges import Range, Width
 class PADNetConfig(ModelConfig):
     """What PAD-Net is made of. The defaults are the survey's."""
 
-    name: Literal["padnet"] = field(default="padnet", init=False)
-    """Which model this is."""
+    name: ClassVar[str] = "padnet"
     channels: Width = 256
     """Channels per task; a quarter of them inside the bottleneck blocks."""
     stages: Annotated[int, Range(1, TAPS)] = 4

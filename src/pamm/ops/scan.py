@@ -230,5 +230,5 @@ def check_orders(orders: Tensor, *, length: int, device: torch.device) -> None:
         return
     identity = torch.arange(length, device=device)
     if not torch.equal(orders.sort(dim=1).values, identity.expand_as(orders)):
-        raise ValueError(f"orders: every row must be a permutation of range({length})")
+        raise ValueError(f"orders: want every row a permutation of range({length})")
     _permutations[id(orders)] = orders

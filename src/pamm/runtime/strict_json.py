@@ -19,9 +19,14 @@ _shown.maxstring = _shown.maxother = 100
 
 
 def to_json(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists, NaN and infinity (which JSON lacks) to None."""
+    """Dataclasses to dicts, tuples to lists, NaN and infinity (which JSON lacks) to None.
+
+    A dataclass that is one of several, with a class method `variant` that finds it, has its `name`.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        values = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        named = {"name": getattr(value, "name", None)} if hasattr(value, "variant") else {}
+        return {**named, **values}
     if isinstance(value, dict):
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, tuple | list):
@@ -114,9 +119,10 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         got = _shown.repr(value)
         raise PammError(f"{where}: got {got}, want the fields of {kind.__name__}")
-    if hasattr(kind, "variant"):  # of several dataclasses; the value says which
+    if hasattr(kind, "variant"):  # of several dataclasses; a name in the value says which
         try:
             kind = kind.variant(value)
+            value = {key: given for key, given in value.items() if key != "name"}
         except PammError as error:
             raise PammError(f"{where}: {error}") from None
     hints = typing.get_type_hints(kind)
@@ -128,9 +134,8 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
         if required and field.name not in value:
             raise PammError(f"{where}: the field {field.name!r} is missing")
     values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in value.items()}
-    fixed = {field.name for field in dataclasses.fields(kind) if not field.init}
     try:
-        return kind(**{k: v for k, v in values.items() if k not in fixed})
+        return kind(**values)
     except (ValueError, TypeError) as error:  # of its own checks: a PammError, too, is one
         raise PammError(f"{where}: {error}") from None
 

@@ -136,9 +136,9 @@ def find_scene(seed: int, index: int) -> tuple[Scene, int]:
 
 def _check(seed: int, index: int, height: int, width: int) -> None:
     if min(seed, index) < 0:
-        raise ValueError(f"seed and index must be >= 0, got {seed} and {index}")
+        raise ValueError(f"seed, index: got {seed} and {index}, want >= 0")
     if min(height, width) < 8:
-        raise ValueError(f"height and width must be at least 8 pixels, got {height} x {width}")
+        raise ValueError(f"height, width: got {height} x {width} pixels, want at least 8 each")
 
 
 def render_room(seed: int, index: int, height: int, width: int) -> Room:

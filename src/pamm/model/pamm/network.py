@@ -1,7 +1,7 @@
 """PAMM: stage maps -> task conv -> PAME -> stage fusion -> heads (the paper's figure 2)."""
 
-from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,7 @@ class PAMMConfig(ModelConfig):
     Raises PammError where a value is out of range.
     """
 
-    name: Literal["pamm"] = field(default="pamm", init=False)
-    """Which model this is."""
+    name: ClassVar[str] = "pamm"
     d_model: Width = 768
     """Channels per task."""
     d_state: Annotated[int, Range(1, 4096)] = 16
