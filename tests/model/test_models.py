@@ -223,7 +223,9 @@ def test_in_sixteen_bits(model):
     assert all(x.isfinite().all() for x in outputs.values())
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "pamm"], indirect=True)
 def test_compiled_and_exported(model):
+    """PAMM is in test_modes.py."""
     model.eval()
     image = torch.rand(1, 3, 32, 48)
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
