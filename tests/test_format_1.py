@@ -63,3 +63,12 @@ def test_its_training_does_not_go_on(tmp_path):
     made_old(find(tmp_path))
     with pytest.raises(PammError, match="has format 1, .* its training cannot go on here"):
         run_experiment(experiment, tmp_path, resume=True)
+
+
+def test_it_was_pamm_whatever_else_it_says(tmp_path):
+    config = PAMMConfig(tasks={"depth": 1}, backbone="test_vit", d_model=16, d_state=2)
+    folder = made_old(save(tmp_path, "last", 1, Predictor(PAMM(config)), data=DataConfig()))
+    saved = json.loads((folder / "config.json").read_text())
+    saved["model"]["name"] = "padnet"
+    (folder / "config.json").write_text(json.dumps(saved))
+    assert type(load(tmp_path).network) is PAMM

@@ -19,7 +19,7 @@ NEW_PREFIXES = {
 
 def new_config(model: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of its model, which was PAMM on images that ImageNet's numbers normalised."""
-    return {"name": "pamm", "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD), **model}
+    return {**model, "name": "pamm", "mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)}
 
 
 def new_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

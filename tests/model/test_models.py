@@ -306,3 +306,9 @@ def test_a_part_that_is_forgotten_is_found(monkeypatch):
 def test_a_config_that_is_of_no_model():
     with pytest.raises(PammError, match="tasks: got none"):
         replace(small("pamm"), tasks={})
+
+
+@pytest.mark.parametrize("config", ["padnet", None, ModelConfig(tasks={"depth": 1})], ids=str)
+def test_what_is_the_config_of_no_model_is_said(config):
+    with pytest.raises(TypeError, match="config: got .*, want one of PAMMConfig, BaselineConfig"):
+        build_model(config)

@@ -43,5 +43,13 @@ def model_type(name: str) -> type[Model]:
 
 
 def build_model(config: ModelConfig) -> Model:
-    """The model that a config is of, with new weights but for the backbone's, if pretrained."""
-    return next(m for m in MODELS.values() if m.Config is type(config))(config)
+    """The model that a config is of, with new weights but for the backbone's, if pretrained.
+
+    Raises:
+        TypeError: it is not the config of a model.
+    """
+    for model in MODELS.values():
+        if model.Config is type(config):
+            return model(config)
+    known = ", ".join(model.Config.__name__ for model in MODELS.values())
+    raise TypeError(f"config: got {type(config).__name__}, want one of {known}")

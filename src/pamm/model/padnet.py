@@ -58,7 +58,7 @@ class PADNet(Model):
         """Stage maps -> the final predictions, and in training the first ones."""
         shared = self.fuse(torch.cat(self.grid(maps, size), 1))
         features = self.first(shared.repeat(1, len(self.config.tasks), 1, 1))
-        final = self.final(self.distillation(features))
+        final = self.final(self.run(self.distillation, features))
         first = (predictions(self.first_heads, features, size),) if self.training else ()
         return Outputs(predictions(self.final_heads, final, size), first)
 

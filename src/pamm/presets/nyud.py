@@ -1,7 +1,6 @@
 """NYUD-v2 with the paper's recipe (sections V-A, table I)."""
 
-from pamm.presets.recipe import NOT_MEASURED, OfModel, Recipe
-from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
+from pamm.presets.recipe import NOT_MEASURED, OfModel, Recipe, papers_vit
 
 
 def recipe(backbone: str, *, pamm: str, baseline: str = "") -> Recipe:
@@ -9,13 +8,7 @@ def recipe(backbone: str, *, pamm: str, baseline: str = "") -> Recipe:
     return Recipe(
         summary="NYUD-v2, four tasks, the paper's recipe; give the images as --data.root",
         hardware="a GPU",
-        backbone={
-            "backbone": backbone,
-            "pretrained": True,
-            # As the published code has it, whatever the ViT was trained with.
-            "mean": IMAGENET_MEAN,
-            "std": IMAGENET_STD,
-        },
+        backbone=papers_vit(backbone),
         data={"name": "nyud", "size": (448, 576), "scale": (0.5, 2.0)},
         optim={"lr": 1e-5},
         models={

@@ -1,7 +1,6 @@
 """PASCAL-Context with the paper's recipe (sections V-A, table I)."""
 
-from pamm.presets.recipe import NOT_MEASURED, OfModel, Recipe
-from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
+from pamm.presets.recipe import NOT_MEASURED, OfModel, Recipe, papers_vit
 
 
 def recipe(backbone: str, d_model: int, *, pamm: str, baseline: str) -> Recipe:
@@ -9,13 +8,7 @@ def recipe(backbone: str, d_model: int, *, pamm: str, baseline: str) -> Recipe:
     return Recipe(
         summary="PASCAL-Context, five tasks, the paper's recipe; give the images as --data.root",
         hardware="a GPU",
-        backbone={
-            "backbone": backbone,
-            "pretrained": True,
-            # As the published code has it, whatever the ViT was trained with.
-            "mean": IMAGENET_MEAN,
-            "std": IMAGENET_STD,
-        },
+        backbone=papers_vit(backbone),
         data={"name": "pascal_context", "size": (512, 512), "scale": (0.5, 2.0)},
         optim={"lr": 2e-5},
         models={

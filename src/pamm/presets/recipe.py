@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
+
 if TYPE_CHECKING:
     from pamm.config import Experiment
 
@@ -27,6 +29,14 @@ class Preset:
     def experiment(self) -> "Experiment":
         """What to train, on what, and how."""
         return self.make()
+
+
+def papers_vit(name: str) -> Fields:
+    """A pretrained ViT as the paper has it.
+
+    Its images are normalised as in the published code, whatever the ViT was trained with.
+    """
+    return {"backbone": name, "pretrained": True, "mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 
 
 @dataclass(frozen=True, kw_only=True)
