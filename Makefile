@@ -52,7 +52,7 @@ demo: $(INSTALLED) $(NATIVE)
 	@echo "Now your own: $(BIN)/pamm predict $(OUT) YOUR_IMAGE.jpg --out somewhere"
 
 test: $(INSTALLED) $(NATIVE)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 # The library is built with GCC's checks in a folder of its own. Python itself is built without them, so
 # their runtime, and that of C++, come before everything else; what Python leaks is its own affair.

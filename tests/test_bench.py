@@ -313,7 +313,7 @@ def test_help(command, capsys):
     ("arguments", "message"),
     [
         (["scna"], "unknown command 'scna': did you mean 'scan'"),
-        (["scan", "--shapes", "S9"], "unknown shape 'S9': did you mean"),
+        (["scan", "--shapes", "S9"], "unknown shape 'S9'. Known: S1, S2, S3"),
         (["scan", "--backends", "triton"], "'triton' cannot be measured"),
         (["scan", "--rounds", "0"], "--rounds: got 0, want 1 to"),
         (["scan", "--threads", "-1"], "--threads: got -1, want 1 to"),

@@ -141,7 +141,13 @@ def test_data_commands(tmp_path, capsys):
     [
         (["trian"], "unknown command 'trian': did you mean 'train'"),
         (["data", "preveiw"], "unknown command 'preveiw': did you mean 'preview'"),
-        (["train"], "pamm train PRESET: want a preset's name"),
+        (["train"], "pamm train PRESET: want a preset's name (see `pamm presets`) first, then "
+         "options; got nothing"),
+        (["train", "--resume", "run"], "first, then options; got '--resume'"),
+        (["train", "--model", "padnet"], "first, then options; got nothing"),
+        (["train", "--model", "x", "synthetic-tiny"], "unknown model 'x'. Known: baseline, pad"),
+        (["train", "--model", "PADNet", "synthetic-tiny"], "did you mean 'padnet'?"),
+        (["describe", "synthetic-tiny", "--model"], "--model"),
         (["train", "synthetic-tny"], "'synthetic-tny': did you mean 'synthetic-tiny'"),
         (["train", "missing.json"], "no file 'missing.json'"),
         (["train", "nyud-vit-b"], "data set 'nyud': no folder given; give the folder NYUDv2"),
@@ -335,6 +341,14 @@ def test_python_m_pamm():
         [sys.executable, "-m", "pamm", "--version"], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "0.1.0"
+
+
+def test_another_model_says_what_it_has_by_default(run, capsys):
+    main(["describe", str(run / "experiment.json"), "--model", "padnet", "--size", "32", "32"])
+    said = capsys.readouterr().err
+    assert said.endswith("does not say what only padnet has; by default: --model.channels 256\n")
+    main(["describe", "synthetic-tiny", "--model", "padnet"])  # of which there is a preset
+    assert capsys.readouterr().err == ""
 
 
 @pytest.fixture(scope="module")

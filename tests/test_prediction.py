@@ -170,8 +170,8 @@ def test_prediction_sees_what_evaluation_sees(tmp_path: Path, size: tuple[int, i
     Image.fromarray(photo(*size)).save(tmp_path / "a.png")
     (tmp_path / "pamm.toml").write_text(
         'images = "{split}/{id}.png"\n[tasks.depth]\nfiles = "{split}/{id}.npy"\n'
-        'encoding = { kind = "depth" }\n[tasks.semseg]\nfiles = "{split}/{id}.gif"\n'
-        'encoding = { kind = "classes" }\nchannels = 5\n'
+        'encoding = { type = "depth" }\n[tasks.semseg]\nfiles = "{split}/{id}.gif"\n'
+        'encoding = { type = "classes" }\nchannels = 5\n'
     )
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
@@ -251,7 +251,10 @@ def test_tasks_can_be_chosen_by_name_or_given(model: Fake) -> None:
     with pytest.raises(PammError, match="did you mean 'depth'"):
         predict(model, photo(4, 4), tasks=["dept"])
     with pytest.raises(PammError, match="no tasks"):
-        predict(model, photo(4, 4), tasks=[])
+        predict(model, photo(4, 4), tasks={})
+    for wrong in ([], 3):
+        with pytest.raises(PammError, match="tasks: got .*, want one or more of semseg, human_"):
+            predict(model, photo(4, 4), tasks=wrong)
     with pytest.raises(PammError, match="max_side is 0"):
         predict(model, photo(4, 4), max_side=0)
 

@@ -39,7 +39,12 @@ def test_where_tasks_look_at_each_other_all_are_computed_and_some_shown():
 
 @pytest.mark.parametrize(
     ("tasks", "message"),
-    [([], "tasks: got none, want one or more of semseg, depth"), (["dept"], "did you mean")],
+    [
+        ([], "tasks: got none, want one or more of semseg, depth"),
+        (3, "tasks: got 3, want one or more of semseg, depth"),
+        (None, "tasks: got None, want one or more"),
+        (["dept"], "did you mean"),
+    ],
 )
 def test_wrong_tasks(tasks, message):
     with pytest.raises(PammError, match=message):

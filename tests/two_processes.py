@@ -24,6 +24,7 @@ from pamm.model.layers.batch_norm import synchronise
 from pamm.runtime.distributed import launch, mean_over
 from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
+from small_models import small
 
 TASKS = {
     "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,
@@ -95,13 +96,13 @@ def other_model(name: str, **train: Any) -> Experiment:
     """Four steps of another model. Not in parts: batch norms over two small images amplify rounding
     a hundred times.
     """
-    whole = experiment().with_model(name)
+    whole = experiment()
     settings = {
         "steps": 4, "checkpoint_every": 4, "validate_every": 4, "ema": 0.0, **train
     }  # fmt: skip
     return replace(
         whole,
-        model=replace(whole.model, backbone="test_vit", stride=None),
+        model=small(name, tasks=TASKS, drop_path=0.0),
         train=replace(whole.train, **settings),
     )
 

@@ -182,15 +182,16 @@ def read_description(folder: Path) -> Description:
     for part in ("model", "tasks"):
         if not isinstance(saved[part], dict):
             raise PammError(f"{file}: {part}: want an object, {{...}}")
-    if saved.get("format") == 1:
-        saved["model"] = format_1.new_config(saved["model"])
-    elif saved.get("format") != FORMAT:
+    found = from_json(int, saved.get("format"), where=f"{file}: format")
+    if found not in (1, FORMAT):
         raise PammError(
-            f"{file} has format {saved.get('format')!r}, this version of pamm reads {FORMAT}: "
-            "update pamm, or save the model again"
+            f"{file} has format {found}, this version of pamm reads 1 and {FORMAT}: update pamm, "
+            "or save the model again"
         )
+    if found == 1:
+        saved["model"] = format_1.new_config(saved["model"])
     description = Description(
-        format=saved["format"],
+        format=found,
         model=from_json(
             ModelConfig, {**saved["model"], "pretrained": False}, where=f"{file}: model"
         ),

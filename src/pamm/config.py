@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pamm.data import DataConfig, dataset_tasks, select_tasks
-from pamm.errors import PammError, unknown
+from pamm.errors import PammError
 from pamm.model import ModelConfig, model_type
+from pamm.model.base import chosen_names
 from pamm.runtime.distributed import will_be_first
 from pamm.runtime.files import check_folder, locked, reason
 from pamm.runtime.run_folder import folders
@@ -34,10 +35,8 @@ class Experiment:
         Raises:
             PammError: a task that it does not have, or none.
         """
-        for name in names:
-            if name not in self.model.tasks:
-                raise PammError(unknown("task", name, self.model.tasks))
-        tasks = {name: c for name, c in self.model.tasks.items() if name in names}
+        chosen = chosen_names(names, self.model.tasks)
+        tasks = {name: c for name, c in self.model.tasks.items() if name in chosen}
         return replace(self, model=replace(self.model, tasks=tasks))
 
     def with_model(self, name: str) -> "Experiment":

@@ -18,11 +18,16 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
     >>> unknown("task", "semsg", ["depth", "semseg"])
     "unknown task 'semsg': did you mean 'semseg'? Known: depth, semseg"
+    >>> unknown("task", "x", ["depth", "semseg"])
+    "unknown task 'x'. Known: depth, semseg"
     """
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f" did you mean {close[0]!r}?" if close else ""
-    return f"unknown {what} {name!r}:{hint} Known: {', '.join(names)}"
+    in_lower_case = {one.lower(): one for one in names}
+    given = name.lower()
+    begun = [one for one in in_lower_case if given and one.startswith(given)]
+    close = begun or get_close_matches(given, in_lower_case, n=1, cutoff=0.65)
+    hint = f": did you mean {in_lower_case[close[0]]!r}?" if close else "."
+    return f"unknown {what} {name!r}{hint} Known: {', '.join(names)}"
 
 
 def check_name(what: str, name: object) -> None:

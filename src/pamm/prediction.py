@@ -16,6 +16,7 @@ from pamm.data.geometry import border_to
 from pamm.data.sample import collate
 from pamm.data.transforms import EvalTransform
 from pamm.errors import PammError, unknown
+from pamm.model.base import chosen_names
 from pamm.pictures.images import read_image, rgb_array, strips
 from pamm.predictor import Predictor
 from pamm.runtime.inference import evaluation_view
@@ -122,10 +123,7 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
             "the model does not say what its outputs mean: give tasks={name: Task, ...}"
         )
     else:
-        names = given.tasks if tasks is None else [tasks] if isinstance(tasks, str) else list(tasks)
-        for name in names:
-            if name not in given.tasks:
-                raise PammError(unknown("task", name, given.tasks))
+        names = chosen_names(given.tasks if tasks is None else tasks, given.tasks)
         chosen = {name: given.tasks[name] for name in names}
     if not chosen:
         raise PammError("no tasks to predict; give at least one")

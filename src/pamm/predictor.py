@@ -53,9 +53,9 @@ class Predictor(nn.Module):
         Raises:
             PammError: an unknown task, or none.
         """
-        names, network = chosen_names(tasks, self.tasks), self.network
+        named, network = chosen_names(tasks, self.tasks), self.network
         if isinstance(network, Model) and network.tasks_are_independent:
-            network = network.subset(names)
-        chosen = {name: self.tasks[name] for name in names}
+            network = network.subset(named)
+        chosen = {name: task for name, task in self.tasks.items() if name in named}
         sizes = {"image_size": self.image_size, "crop_size": self.crop_size}
         return Predictor(network, chosen, **sizes).train(self.training)

@@ -148,8 +148,8 @@ def test_the_table_of_task_fields_is_complete():
 
 @pytest.mark.parametrize("kind", TASK_TYPES)
 def test_every_type_of_task_can_be_in_a_folder(kind):
-    from pamm.data.encodings import kind_for
+    from pamm.data.encodings import type_for
 
     channels = {} if kind != "semseg" else {"channels": 3}
-    encoding = kind_for(TASK_TYPES[kind](**channels))
+    encoding = type_for(TASK_TYPES[kind](**channels))
     assert f"| `{encoding}` |" in TEXT

@@ -15,8 +15,8 @@ from pamm.data.encodings import (
     NormalMap,
     ValueMap,
     check,
-    kind_for,
     nearest,
+    type_for,
 )
 from pamm.data.rooms import render_room
 from pamm.errors import PammError
@@ -237,13 +237,13 @@ def test_classes_that_cannot_be(fields, hint):
 @pytest.mark.parametrize(
     ("encoding", "task", "hint"),
     [
-        (Mask(), Semseg(channels=3), 'type "semseg" of 3 classes; want .* kind = "classes"'),
-        (Mask(), Depth(), 'kind = "mask" does not fit .* "depth"; want .* kind = "depth"'),
-        (Mask(), Normals(), 'want encoding = { kind = "normals" }'),
-        (Classes(), Saliency(), 'want encoding = { kind = "mask" }'),
-        (Classes(), Boundary(), 'want encoding = { kind = "mask" }'),
-        (DepthMap(), Normals(), 'want encoding = { kind = "normals" }'),
-        (NormalMap(), Semseg(channels=2), 'want encoding = { kind = "classes" }'),
+        (Mask(), Semseg(channels=3), 'type "semseg" of 3 classes; want .* type = "classes"'),
+        (Mask(), Depth(), 'type = "mask" does not fit .* "depth"; want .* type = "depth"'),
+        (Mask(), Normals(), 'want encoding = { type = "normals" }'),
+        (Classes(), Saliency(), 'want encoding = { type = "mask" }'),
+        (Classes(), Boundary(), 'want encoding = { type = "mask" }'),
+        (DepthMap(), Normals(), 'want encoding = { type = "normals" }'),
+        (NormalMap(), Semseg(channels=2), 'want encoding = { type = "classes" }'),
         (Classes(numbers={"rode": 1}), THREE, "unknown class 'rode': did you mean 'road'"),
         (Classes(others="ignore"), THREE, "did you mean 'ignored'"),
     ],
@@ -392,9 +392,9 @@ def test_numbers_come_back_as_they_were_written(tmp_path, picture):
 
 
 def test_depth_has_an_encoding_of_its_own():
-    assert kind_for(Depth()) == "depth"
-    assert kind_for(CURVATURE) == "values"
-    with pytest.raises(PammError, match='want encoding = { kind = "depth" }'):
+    assert type_for(Depth()) == "depth"
+    assert type_for(CURVATURE) == "values"
+    with pytest.raises(PammError, match='want encoding = { type = "depth" }'):
         check(ValueMap(), Depth())
     with pytest.raises(ValueError, match="per_unit is 0, want a number other than 0"):
         ValueMap(per_unit=0)

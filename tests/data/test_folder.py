@@ -21,13 +21,13 @@ val = "val.txt"
 [tasks.ground]
 type = "semseg"
 files = "ground/{id}.png"
-encoding = { kind = "classes", first = 1, ignore = [0, 9] }
+encoding = { type = "classes", first = 1, ignore = [0, 9] }
 class_names = ["road", "grass"]
 loss_weight = 2
 
 [tasks.depth]
 files = ["depth/{id}.png", "more/{id}.png"]
-encoding = { kind = "depth", per_metre = 256 }
+encoding = { type = "depth", per_metre = 256 }
 mean_depth = 12.5
 """
 
@@ -60,6 +60,16 @@ def test_what_it_says_is_done(root):
     assert len(Folder("val", root=root / "pamm.toml")) == 1
 
 
+def test_the_older_word_for_the_type_of_an_encoding(root):
+    file = root / "pamm.toml"
+    told = Folder("train", root=root)[0]
+    file.write_text(file.read_text().replace("{ type =", "{ kind ="))
+    assert file.read_text().count("kind") == 2
+    assert torch.equal(
+        Folder("train", root=root)[0]["targets"]["ground"], told["targets"]["ground"]
+    )
+
+
 def test_its_tasks_are_known_before_its_images(root):
     tasks = dataset_tasks(DataConfig(name="folder", root=str(root)))
     assert {name: t.channels for name, t in tasks.items()} == {"ground": 2, "depth": 1}
@@ -72,9 +82,9 @@ def test_splits_in_folders(tmp_path):
     (tmp_path / "pamm.toml").write_text(
         'images = "{split}/images/{id}.png"\n'
         '[tasks.saliency]\nfiles = "{split}/masks/{id}_mask.png"\n'
-        'encoding = { kind = "mask", ignore = 128 }\nchannels = 1\n'
+        'encoding = { type = "mask", ignore = 128 }\nchannels = 1\n'
         '[tasks.edges]\ntype = "boundary"\nfiles = "{split}/edges/{id}.npy"\n'
-        'encoding = { kind = "mask", yes = 1 }\nmax_dist = 0.02\n'
+        'encoding = { type = "mask", yes = 1 }\nmax_dist = 0.02\n'
     )
     for split, value in (("train", 255), ("val", 128)):
         save(tmp_path / split / "images" / "x[1].png", np.zeros((3, 4, 3), np.uint8))
@@ -98,7 +108,7 @@ def test_splits_in_folders(tmp_path):
     [
         ("[lists]", "[list]", "unknown key 'list': did you mean 'lists'"),
         ("[lists]", "[lists", "cannot be read as TOML"),
-        ('train = "train.txt"', "train = 3", "lists.train: got 3, want str"),
+        ('train = "train.txt"', "train = 3", "lists.train: got 3, want text"),
         ('val = "val.txt"', 'vall = "val.txt"', "unknown split 'vall': did you mean 'val'"),
         ('val = "val.txt"', "", "which images are for training and which for validation"),
         ('images = ["pictures/{id}.png", "pictures/{id}.jpg"]', "", "images: missing"),
@@ -108,21 +118,26 @@ def test_splits_in_folders(tmp_path):
         ('["pictures/{id}.png", "pictures/{id}.jpg"]', "7", "images: got 7, want a path"),
         ('["pictures/{id}.png", "pictures/{id}.jpg"]', '"{id}\\n"', "want a path with {id} in it"),
         ('type = "semseg"', "type = []", "unknown type of task '[]'"),
-        ('kind = "classes"', "kind = {}", "unknown kind '{}'"),
-        ("per_metre = 256", "per_metre = inf", "per_metre: got inf, want finite float"),
+        ('type = "classes"', "type = {}", "unknown type of encoding '{}'"),
+        ("per_metre = 256", "per_metre = inf", "per_metre: got inf, want a finite number"),
         ('files = "ground/{id}.png"\n', "", "tasks.ground.files: missing"),
         ('type = "semseg"', "", "unknown type of task 'ground'"),
         ('type = "semseg"', 'type = "semsg"', "did you mean 'semseg'"),
         ("loss_weight", "loss_wieght", "tasks.ground: unknown key 'loss_wieght': did you mean"),
         ("loss_weight = 2", 'name = "x"', "tasks.ground: unknown key 'name'"),
         ("loss_weight = 2", "channels = 3", "2 class names for 3 channels"),
-        ("loss_weight = 2", 'loss_weight = "2"', "tasks.ground.loss_weight: got '2', want float"),
+        (
+            "loss_weight = 2",
+            'loss_weight = "2"',
+            "tasks.ground.loss_weight: got '2', want a number",
+        ),
         ("loss_weight = 2", "loss_weight = -1", "loss_weight: got -1.0, want 0 to"),
         ('class_names = ["road", "grass"]', "", "tasks.ground: how many classes are there?"),
-        ('kind = "classes", ', "", "want a table such as"),
-        ('kind = "classes"', 'kind = "class"', "unknown kind 'class': did you mean 'classes'"),
+        ('type = "classes", ', "", "want a table such as"),
+        ('type = "classes"', 'type = "class"', "encoding 'class': did you mean 'classes'"),
         ("first = 1", "frist = 1", "tasks.ground.encoding: unknown field 'frist'"),
-        ("per_metre = 256", "serves = 1", "unknown field 'serves': did you mean 'resize'? Known:"),
+        ("per_metre = 256", "serves = 1", "unknown field 'serves'. Known: per_metre, resize"),
+        ("per_metre = 256", 'kind = "depth"', "unknown field 'kind'. Known: per_metre, resize"),
         ("per_metre = 256", "per_metre = 0", "per_metre is 0.0, want positive"),
         ("[tasks.depth]", "[tasks.ground.depth]", "tasks.ground: unknown key 'depth'"),
         ("[lists]", "validation = 0.1\n[lists]", "both validation = 0.1 and lists.val say"),
@@ -139,12 +154,12 @@ def test_splits_in_folders(tmp_path):
         (
             '"depth", per_metre = 256',
             '"mask"',
-            'tasks.depth.encoding: kind = "mask" does not fit a task of type "depth"; want '
-            'encoding = { kind = "depth" }',
+            'tasks.depth.encoding: type = "mask" does not fit a task of type "depth"; want '
+            'encoding = { type = "depth" }',
         ),
         (
-            'kind = "classes", first = 1, ignore = [0, 9] }\nclass_names = ["road", "grass"]',
-            'kind = "depth" }',
+            'type = "classes", first = 1, ignore = [0, 9] }\nclass_names = ["road", "grass"]',
+            'type = "depth" }',
             'does not fit a task of type "semseg"',
         ),
         ("first = 1, ", "numbers = { rode = 1 }, ", "did you mean 'road'"),
@@ -213,7 +228,7 @@ def test_labels_fit_the_image_as_it_is_seen(root, orientation):
 
 
 IMAGE = np.full((3, 4, 3), 90, np.uint8)
-DEPTHS = '[tasks.depth]\nfiles = "depth/{id}.npy"\nencoding = { kind = "depth" }\n'
+DEPTHS = '[tasks.depth]\nfiles = "depth/{id}.npy"\nencoding = { type = "depth" }\n'
 
 
 def shared(root, names, *, head='images = "images/{id}.png"\nvalidation = 0.3\n'):
@@ -267,7 +282,7 @@ def test_endings_in_any_case_and_spelling(tmp_path):
     names = ["a.jpg", "b.JPG", "c.jpeg", "d.Jpeg", "e.JPEG"]
     (tmp_path / "pamm.toml").write_text(
         'images = "{split}/{id}.jpg"\n[tasks.depth]\nfiles = "depth/{id}.png"\n'
-        'encoding = { kind = "depth" }\n'
+        'encoding = { type = "depth" }\n'
     )
     for split in ("train", "val"):
         for name in names:
@@ -305,7 +320,7 @@ def test_two_images_with_one_id_are_refused(tmp_path, listed, double):
 def test_a_label_is_not_an_image(tmp_path, images, labels, files):
     (tmp_path / "pamm.toml").write_text(
         f'images = "{images}"\nvalidation = 0.5\n[tasks.depth]\nfiles = "{labels}"\n'
-        'encoding = { kind = "depth" }\n'
+        'encoding = { type = "depth" }\n'
     )
     for name in files:
         for one in (
@@ -357,7 +372,7 @@ def test_its_folder_is_kept_as_an_absolute_path(root, monkeypatch):
 def test_a_mask_for_two_classes(tmp_path):
     shared(tmp_path, ["a", "b"])
     with (tmp_path / "pamm.toml").open("a") as file:
-        file.write('[tasks.semseg]\nfiles = "masks/{id}.png"\nencoding = { kind = "mask" }\n')
+        file.write('[tasks.semseg]\nfiles = "masks/{id}.png"\nencoding = { type = "mask" }\n')
     for name in "ab":
         save(tmp_path / "masks" / f"{name}.png", np.full((3, 4), 255, np.uint8))
     data = Folder("train", root=tmp_path)
@@ -377,13 +392,13 @@ def test_a_mask_for_two_classes(tmp_path):
 def test_masks_that_are_read_as_classes_are_refused(tmp_path, values, refused):
     (tmp_path / "pamm.toml").write_text(
         'images = "{split}/{id}.jpg"\n[tasks.semseg]\nfiles = "{split}/{id}.png"\n'
-        'encoding = { kind = "classes" }\nclass_names = ["no", "yes"]\n'
+        'encoding = { type = "classes" }\nclass_names = ["no", "yes"]\n'
     )
     for name, pair in zip("ab", values, strict=True):
         save(tmp_path / "train" / f"{name}.jpg", np.zeros((2, 2, 3), np.uint8))
         save(tmp_path / "train" / f"{name}.png", np.array([pair, pair], np.uint8))
     if refused:
-        with pytest.raises(PammError, match='such as .a.png., hold 0 and 255 only.*kind = "mask"'):
+        with pytest.raises(PammError, match='such as .a.png., hold 0 and 255 only.*type = "mask"'):
             Folder("train", root=tmp_path)
     else:
         assert len(Folder("train", root=tmp_path)) == 2

@@ -182,7 +182,7 @@ def one_bad_label(tmp_path: Path) -> DataConfig:
     """A folder of four images with masks, the third of which is cut short."""
     (tmp_path / "pamm.toml").write_text(
         'images = "{split}/{id}.png"\n[tasks.saliency]\nfiles = "masks/{id}.png"\n'
-        'encoding = { kind = "mask" }\n'
+        'encoding = { type = "mask" }\n'
     )
     for i in range(4):
         for split in ("train", "val"):

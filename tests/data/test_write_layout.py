@@ -129,8 +129,8 @@ def test_any_task_has_a_place_in_a_folder(rooms: Synthetic, tmp_path: Path) -> N
 
 
 def test_a_task_that_no_encoding_holds_is_refused(rooms, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("pamm.data.write_layout.kind_for", lambda task: None)
-    with pytest.raises(PammError, match="cannot hold labels of 'semseg': no kind of encoding"):
+    monkeypatch.setattr("pamm.data.write_layout.type_for", lambda task: None)
+    with pytest.raises(PammError, match="cannot hold labels of 'semseg': no type of encoding"):
         write_folder_layout({"train": rooms}, tmp_path / "rooms")
 
 

@@ -176,7 +176,8 @@ def test_trying_a_backbone_leaves_no_trace(name, monkeypatch):
     """Neither on the numbers that come next nor on the model's own."""
     torch.manual_seed(0)
     tried, after = backbone(name, drop_path=0.1), torch.rand(1)
-    monkeypatch.setattr(Backbone, "_multiple", lambda self, name, multiple: multiple)
+    monkeypatch.setattr("pamm.model.backbone._TRIED", {})
+    monkeypatch.setattr(Backbone, "_tried", lambda self, name, multiple: (multiple, True))
     torch.manual_seed(0)
     plain = backbone(name, drop_path=0.1)
     assert torch.equal(torch.rand(1), after)

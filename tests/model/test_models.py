@@ -1,7 +1,4 @@
-"""One suite over all models: sizes, gradients, state, subsets, precision, descriptions, training.
-
-A new model is a line of SMALL.
-"""
+"""One suite over all models: sizes, gradients, state, subsets, precision, training, and more."""
 
 import json
 from dataclasses import fields, replace
@@ -21,21 +18,9 @@ from pamm.model import MODELS, Model, ModelConfig, build_model
 from pamm.model.describe import describe
 from pamm.predictor import Predictor
 from pamm.runtime.strict_json import from_json, to_json
-from pamm.training.loop import TrainConfig
+from pamm.training.loop import TrainConfig, check_first_step
 from pamm.training.optim import OptimConfig, make_optimizer
-
-TASKS = {"semseg": 5, "depth": 1, "normals": 3}
-#: What makes each model small.
-SMALL: dict[str, dict] = {
-    "pamm": {"d_model": 32, "d_state": 3, "num_experts": 5, "top_k": 3},
-    "baseline": {"d_model": 32},
-    "padnet": {"channels": 16},
-}
-
-
-def small(name: str, **changes: object) -> ModelConfig:
-    given = {"tasks": TASKS, "backbone": "test_vit", **SMALL[name], **changes}
-    return MODELS[name].Config(**given)
+from small_models import TASKS, small
 
 
 @pytest.fixture(params=MODELS)
@@ -122,17 +107,59 @@ def test_the_images_of_a_batch_do_not_mix(model):
 
 
 def test_the_model_normalises(name):
-    """An image and its normalised one, where the model has nothing left to do."""
+    """An image, and one that another mean and deviation make the same of."""
     theirs = build_model(small(name)).eval()
     assert (theirs.mean, theirs.std) == ((0.5,) * 3, (0.5,) * 3)  # timm's of this backbone
-    given = build_model(small(name, mean=(0.0,) * 3, std=(1.0,) * 3)).eval()
+    given = build_model(small(name, mean=(0.0,) * 3, std=(0.5, 0.5, 0.25))).eval()
     given.load_state_dict(theirs.state_dict())
-    image = torch.rand(1, 3, 32, 48)
+    image = 0.5 + torch.rand(1, 3, 32, 48) / 2
+    same = (image - 0.5) * torch.tensor([1, 1, 0.5]).view(-1, 1, 1)
     with torch.inference_mode():
-        first, second = theirs(image), given((image - 0.5) / 0.5)
+        first, second = theirs(image), given(same)
     for task in first:
         torch.testing.assert_close(first[task], second[task], rtol=1e-4, atol=1e-5)
     assert theirs.config.mean == (0.5,) * 3  # so that a checkpoint says what it was
+
+
+def test_an_image_is_brought_to_the_type_of_the_weights(model):
+    model.eval()
+    image = torch.rand(1, 3, 32, 48).half()
+    with torch.inference_mode():
+        expected, double = model(image.float()), model(image.double())
+        for task in expected:
+            assert torch.equal(model(image)[task], expected[task])
+            assert torch.equal(double[task], expected[task])
+        assert model.double()(image)["depth"].dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("change", "values"),
+    [
+        (lambda image: image * 255, "0 to 255"),
+        (lambda image: (image - 0.45) / 0.225, "-2 to 2.44444"),  # normalised already
+        (lambda image: image.where(image < 1, torch.nan), "nan to nan"),
+    ],
+    ids=["bytes", "normalised", "NaN"],
+)
+def test_an_image_that_is_not_in_0_to_1_is_noted_once(model, capfd, change, values):
+    image = torch.linspace(0, 1, 2 * 3 * 32 * 48).view(2, 3, 32, 48)
+    said = f"pamm: the network was given an image with values from {values}, want RGB in 0..1"
+    model.eval()(change(image))
+    assert capfd.readouterr().err.startswith(said)
+    model(change(image))
+    assert capfd.readouterr().err == ""
+
+
+def test_an_image_in_0_to_1_is_not_noted(model, capfd):
+    model(torch.linspace(-0.01, 1.01, 2 * 3 * 32 * 48).view(2, 3, 32, 48))  # or nearly so
+    assert capfd.readouterr().err == ""
+
+
+def test_the_config_of_another_model(name):
+    other = next(one for one in MODELS if one != name)
+    message = f"config: got {type(small(other)).__name__}, want {type(small(name)).__name__}"
+    with pytest.raises(TypeError, match=message):
+        MODELS[name](small(other))
 
 
 def test_recomputed_activations_change_no_gradient(name):
@@ -155,6 +182,9 @@ def test_a_subset_says_the_same_or_is_refused(model):
         with pytest.raises(PammError, match="look at each other: .*keep all of semseg, depth"):
             model.subset(["depth"])
         return
+    for wrong in (3, None):
+        with pytest.raises(PammError, match=f"tasks: got {wrong}, want one or more of semseg"):
+            model.subset(wrong)
     part = model.subset(["normals", "depth"])
     assert list(part.config.tasks) == ["depth", "normals"]
     with torch.inference_mode():
@@ -245,9 +275,7 @@ def test_train_evaluate_predict(name, tmp_path):
         model=small(name, tasks={"semseg": 16, "depth": 1}, drop_path=0.1),
         data=data,
         optim=OptimConfig(lr=1e-3),
-        train=TrainConfig(
-            steps=20, batch_size=2, log_every=1, penalty=0.01, checkpoint_every=10, keep=2
-        ),
+        train=TrainConfig(steps=20, batch_size=2, log_every=1, checkpoint_every=10, keep=2),
     )
     run_experiment(experiment, tmp_path / "run")
     records = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -262,6 +290,22 @@ def test_train_evaluate_predict(name, tmp_path):
     found = pamm.predict(model, image, tasks="depth")
     assert list(found) == ["depth"]
     assert found["depth"].shape == (50, 41)
+
+
+@pytest.mark.parametrize(
+    ("setting", "lacks"),
+    [("penalty", "has no penalty"), ("auxiliary", "makes no auxiliary predictions")],
+)
+def test_weights_of_what_a_model_does_not_make_are_refused(name, model, setting, lacks):
+    made = getattr(model.train()(torch.rand(2, 3, 32, 32)), setting)
+    settings = TrainConfig(batch_size=2, **{setting: 0.5})
+    if made is None or made == ():
+        message = f"train.{setting}: got 0.5, but {type(model).__name__} {lacks}: leave it"
+        with pytest.raises(PammError, match=message):
+            check_first_step(model, (32, 32), settings)
+    else:
+        check_first_step(model, (32, 32), settings)
+    check_first_step(model, (32, 32), TrainConfig(batch_size=2))
 
 
 def test_an_experiment_with_another_model_keeps_what_they_share(name):

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from pamm import native
 from pamm.bench.problems import SHAPES, make_problem
-from pamm.model.scan_order import ORDERS, make_orders
+from pamm.model.scan_order import make_orders
 from pamm.ops import cpu
 
 pytestmark = pytest.mark.skipif(native.library() is None, reason=native.problem())
@@ -113,7 +113,7 @@ def test_equals_float64_at_the_sizes_of_the_benchmark(name):
     instruction_set=st.sampled_from(SETS),
     tile=st.sampled_from(TILES),
     directions=st.sampled_from([1, 2, 3, 4, 8]),
-    curve=st.sampled_from(["permutations", *ORDERS]),
+    curve=st.sampled_from(["permutations", "hilbert"]),
     map_size=st.tuples(st.integers(1, 14), st.integers(1, 14)),
     batch=st.integers(1, 5),
     groups=st.integers(1, 3),

@@ -1,6 +1,7 @@
 """What the commands have in common: reading arguments, and what several of them are given."""
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import io
@@ -143,7 +144,8 @@ def first_argument(
         print(f"usage: pamm {command} {name} [OPTIONS]\n\n{name}: {meaning}.")
         print(f"`pamm {command} {name} --help` lists the options with their values there.")
         sys.exit()
-    raise PammError(f"pamm {command} {name}: want {meaning} first, then options; got nothing")
+    got = repr(arguments[0]) if arguments else "nothing"
+    raise PammError(f"pamm {command} {name}: want {meaning} first, then options; got {got}")
 
 
 def experiment_of(name: str, model: str | None = None) -> Any:
@@ -152,13 +154,26 @@ def experiment_of(name: str, model: str | None = None) -> Any:
     Args:
         name: the preset or file.
         model: another model than its own; of a preset that there is for this one, too, that preset.
+            What else the other model has by default is said on standard error.
     """
     from pamm import presets
 
     if model and f"{name}-{model}" in presets.PRESETS:
         return presets.preset(f"{name}-{model}").experiment
     if model:
-        return experiment_of(name).with_model(model)
+        own = experiment_of(name)
+        other = own.with_model(model)
+        fields = [f.name for f in dataclasses.fields(other.model) if not hasattr(own.model, f.name)]
+        options = [
+            f"--model.{field.replace('_', '-')} {getattr(other.model, field)}" for field in fields
+        ]
+        if options:
+            print(
+                f"pamm: {name!r} does not say what only {model} has; by default: "
+                f"{' '.join(options)}",
+                file=sys.stderr,
+            )
+        return other
     path = Path(name)
     if (path / "model.safetensors").is_file():  # a checkpoint of a run
         name, path = str(path.parent), path.parent

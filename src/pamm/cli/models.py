@@ -21,10 +21,8 @@ from pamm.runtime.ranges import BatchSize, Factor, Processes, Side
 
 def train(arguments: Sequence[str]) -> None:
     """Train a model: pamm train PRESET [--out RUN] [--section.option VALUE ...]."""
-    name, rest = first_argument(
-        arguments, "train", "PRESET", "a preset's name (see `pamm presets`)"
-    )
-    model_name, rest = other_model(rest)
+    model_name, others = other_model(arguments)
+    name, rest = first_argument(others, "train", "PRESET", "a preset's name (see `pamm presets`)")
     base = experiment_of(name, model_name)
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig

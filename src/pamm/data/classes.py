@@ -41,7 +41,7 @@ class Classes(Encoding):
     colours of classes in pictures that are coded by colour.
     """
 
-    kind: ClassVar[str] = "classes"
+    type_name: ClassVar[str] = "classes"
     serves: ClassVar[tuple[type[Task], ...]] = (ClassMap,)
 
     first: int = 0

@@ -84,7 +84,7 @@ def _description(folders: Mapping[str, str], classes: list[str]) -> str:
     lines += ["", "[splits]", *(f"{s} = {_quoted(f)}" for s, f in folders.items())]
     lines += ["", "[lists]", *(f'{split} = "semseg/{split}.txt"' for split in folders)]
     lines += ["", "[tasks.semseg]", 'files = "semseg/{split}/{id}.png"']
-    lines += ['encoding = { kind = "classes", ignore = [] }']
+    lines += ['encoding = { type = "classes", ignore = [] }']
     if len(classes) >= IGNORE:
         lines += [f"ignore_index = {_IGNORE_16}"]
     names = ",\n".join(f"    {_quoted(name)}" for name in [BACKGROUND, *classes])

@@ -21,7 +21,7 @@ class Encoding(ABC):
     other way.
     """
 
-    kind: ClassVar[str]
+    type_name: ClassVar[str]
     """Its name in a `pamm.toml`."""
     serves: ClassVar[tuple[type[Task], ...]]
     """The kinds of tasks whose labels it can hold."""

@@ -38,7 +38,7 @@ class Mask(Encoding):
     For a task of two classes, no is class 0 and yes is class 1.
     """
 
-    kind: ClassVar[str] = "mask"
+    type_name: ClassVar[str] = "mask"
     serves: ClassVar[tuple[type[Task], ...]] = (BinaryMap,)
 
     yes: float = 255
@@ -113,7 +113,7 @@ class Mask(Encoding):
 class DepthMap(Encoding):
     """A depth a pixel, along the camera's axis; 0, negative or not finite means "not labelled"."""
 
-    kind: ClassVar[str] = "depth"
+    type_name: ClassVar[str] = "depth"
     serves: ClassVar[tuple[type[Task], ...]] = (Depth,)
     about_remarks: ClassVar[str] = (
         "nothing, if that is how the scenes are; else say in what unit they are stored, or set the "
@@ -172,7 +172,7 @@ class ValueMap(Encoding):
     What is not finite means "not labelled", and the number `ignore`.
     """
 
-    kind: ClassVar[str] = "values"
+    type_name: ClassVar[str] = "values"
     serves: ClassVar[tuple[type[Task], ...]] = (ContinuousMap,)
     in_pictures: ClassVar[Mapping[str, Any]] = {"per_unit": 1000.0, "zero": 32768.0, "ignore": 0.0}
 
@@ -225,7 +225,7 @@ class NormalMap(Encoding):
     The zero vector means "not labelled".
     """
 
-    kind: ClassVar[str] = "normals"
+    type_name: ClassVar[str] = "normals"
     serves: ClassVar[tuple[type[Task], ...]] = (Normals,)
 
     axes: str = "xyz"
@@ -313,14 +313,14 @@ def _towards_camera(normals: Array) -> Array:
 
 
 ENCODINGS: dict[str, type[Encoding]] = {
-    kind.kind: kind for kind in (Classes, Mask, DepthMap, NormalMap, ValueMap)
+    encoding.type_name: encoding for encoding in (Classes, Mask, DepthMap, NormalMap, ValueMap)
 }
 """Those that a `pamm.toml` can name."""
 
 
-def kind_for(task: Task) -> str | None:
-    """The kind of encoding that holds labels of a task, if there is one."""
-    return next((name for name, kind in ENCODINGS.items() if isinstance(task, kind.serves)), None)
+def type_for(task: Task) -> str | None:
+    """The type of encoding that holds labels of a task, if there is one."""
+    return next((name for name, one in ENCODINGS.items() if isinstance(task, one.serves)), None)
 
 
 def check(encoding: Encoding, task: Task) -> None:
@@ -333,11 +333,11 @@ def check(encoding: Encoding, task: Task) -> None:
         if quarrel := encoding.quarrel(task):
             raise PammError(quarrel)
         return
-    fitting = kind_for(task)
-    wanted = f'want encoding = {{ kind = "{fitting}" }}' if fitting else "no kind does"
+    fitting = type_for(task)
+    wanted = f'want encoding = {{ type = "{fitting}" }}' if fitting else "no type does"
     classes = f" of {task.channels} classes" if isinstance(task, ClassMap) else ""
     raise PammError(
-        f'kind = "{encoding.kind}" does not fit a task of type "{task.type_name}"{classes}; '
+        f'type = "{encoding.type_name}" does not fit a task of type "{task.type_name}"{classes}; '
         f"{wanted}"
     )
 
@@ -352,7 +352,7 @@ __all__ = [
     "NormalMap",
     "ValueMap",
     "check",
-    "kind_for",
     "looks_like_a_mask",
     "nearest",
+    "type_for",
 ]

@@ -242,7 +242,7 @@ class FileDataset(MultiTaskDataset):
             raise PammError(
                 f"the labels of {task!r} in {str(self.folder)!r}, such as {some[0][0].name!r}, "
                 f'hold 0 and {IGNORE} only, and {IGNORE} means "not labelled", so that nothing but '
-                'class 0 could be learned; if they are masks, want kind = "mask" in their '
+                'class 0 could be learned; if they are masks, want type = "mask" in their '
                 "encoding, and two classes"
             )
 

@@ -9,7 +9,7 @@ val = "val.txt"                       # or: validation = 0.1, a share drawn at r
 
 [tasks.semseg]                        # the name of the task; type = "..." if that is another
 files = "classes/{id}.png"
-encoding = { kind = "classes" }       # of data/encodings.py, with its fields
+encoding = { type = "classes" }       # of data/encodings.py, with its fields
 class_names = ["road", "sky"]         # and any field of the task
 ```
 """
@@ -31,6 +31,8 @@ from pamm.tasks import TASK_TYPES, Task
 DESCRIPTION = "pamm.toml"
 
 _CLASSES = {"channels", "class_names"}
+OLDER_WORD = "kind"
+"""For the type of an encoding; of files that were written before tasks and encodings agreed."""
 _KEYS = ("images", "lists", "splits", "validation", "tasks")
 
 
@@ -135,51 +137,54 @@ def _task(name: str, table: Any) -> tuple[Task, dict[str, Encoding]]:
     fields = dict(table)
     patterns = _patterns(fields.pop("files", None), f"{where}.files")
     encoding = _encoding(fields.pop("encoding", None), f"{where}.encoding")
-    kind = fields.pop("type", name)
-    is_known = isinstance(kind, str) and kind in TASK_TYPES
-    types = [TASK_TYPES[kind]] if is_known else TASK_TYPES.values()
+    type_name = fields.pop("type", name)
+    is_known = isinstance(type_name, str) and type_name in TASK_TYPES
+    types = [TASK_TYPES[type_name]] if is_known else TASK_TYPES.values()
     known = {f.name: f for t in types for f in dataclasses.fields(t) if f.name != "name"}
     for key in fields:  # first, as "type" itself may be mistyped
         if key not in known:
             names = ["files", "encoding", "type", *known]
             raise PammError(f"{where}: {unknown('key', key, names)}")
     if not is_known:
-        raise PammError(f"{where}: {unknown('type of task', str(kind), TASK_TYPES)}")
+        raise PammError(f"{where}: {unknown('type of task', str(type_name), TASK_TYPES)}")
     if known["channels"].default is dataclasses.MISSING and not fields.keys() & _CLASSES:
         fields |= {key: v for key, v in encoding.about_task().items() if key in known}
     if "class_names" in fields and isinstance(fields["class_names"], list):
         fields.setdefault("channels", len(fields["class_names"]))
     if known["channels"].default is dataclasses.MISSING and "channels" not in fields:
-        check(encoding, TASK_TYPES[kind](name=name, channels=2))  # another kind is told first
+        check(
+            encoding, TASK_TYPES[type_name](name=name, channels=2)
+        )  # what does not fit comes first
         raise PammError(
             f'{where}: how many classes are there? Give class_names = ["road", "sky"] with all of '
             "them, or channels = and their number"
         )
-    task = _made(TASK_TYPES[kind], {**fields, "name": name}, where)
+    task = _made(TASK_TYPES[type_name], {**fields, "name": name}, where)
     return task, dict.fromkeys(patterns, encoding)
 
 
 def _encoding(value: Any, where: str) -> Encoding:
-    if not isinstance(value, dict) or "kind" not in value:
+    words = [word for word in ("type", OLDER_WORD) if isinstance(value, dict) and word in value]
+    if not words:
         raise PammError(
-            f'{where}: got {value!r}, want a table such as {{ kind = "depth", per_metre = 1000 }}; '
-            f"kinds: {', '.join(ENCODINGS)}"
+            f'{where}: got {value!r}, want a table such as {{ type = "depth", per_metre = 1000 }}; '
+            f"types: {', '.join(ENCODINGS)}"
         )
     fields = dict(value)
-    kind = fields.pop("kind")
-    if not isinstance(kind, str) or kind not in ENCODINGS:
-        raise PammError(f"{where}: {unknown('kind', str(kind), ENCODINGS)}")
-    known = [field.name for field in dataclasses.fields(ENCODINGS[kind])]
+    type_name = fields.pop(words[0])
+    if not isinstance(type_name, str) or type_name not in ENCODINGS:
+        raise PammError(f"{where}: {unknown('type of encoding', str(type_name), ENCODINGS)}")
+    known = [field.name for field in dataclasses.fields(ENCODINGS[type_name])]
     for key in fields:
         if key not in known:
             raise PammError(f"{where}: {unknown('field', key, known)}")
-    encoding: Encoding = _made(ENCODINGS[kind], fields, where)
+    encoding: Encoding = _made(ENCODINGS[type_name], fields, where)
     return encoding
 
 
-def _made(kind: Any, fields: dict[str, Any], where: str) -> Any:
+def _made(dataclass: Any, fields: dict[str, Any], where: str) -> Any:
     try:
-        return from_json(kind, fields, where=where)
+        return from_json(dataclass, fields, where=where)
     except PammError:
         raise
     except (ValueError, TypeError) as error:  # what the class itself does not accept

@@ -93,7 +93,7 @@ def _check_classes(task: str, shown: Sequence[Evidence], kind: Task, cases: Case
         if are_masks:
             advice = (
                 "they hold 0 and 255, which is how masks are stored, and 255 is not labelled here: "
-                'describe them by the encoding { kind = "mask" }, of a task such as saliency'
+                'describe them by the encoding { type = "mask" }, of a task such as saliency'
             )
         severity: Literal["error", "warning"] = "error" if are_masks else "warning"
         cases[Check(severity, f"classes of {task}", what, advice)] = []

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pamm.data.encodings import ENCODINGS, Encoding, kind_for
+from pamm.data.encodings import ENCODINGS, Encoding, type_for
 from pamm.data.folder import DESCRIPTION
 from pamm.data.ids import read_ids
 from pamm.data.nyud import NYUD
@@ -62,13 +62,13 @@ def _in_nyud(task: Task) -> tuple[str, Encoding] | None:
 
 
 def _in_folder(task: Task) -> tuple[str, Encoding]:
-    kind = kind_for(task)
-    if kind is None:
+    fitting = type_for(task)
+    if fitting is None:
         raise PammError(
-            f"a folder data set cannot hold labels of {task.name!r}: no kind of encoding fits a "
+            f"a folder data set cannot hold labels of {task.name!r}: no type of encoding fits a "
             f"task of type {task.type_name!r}"
         )
-    encoding = ENCODINGS[kind](**ENCODINGS[kind].in_pictures)
+    encoding = ENCODINGS[fitting](**ENCODINGS[fitting].in_pictures)
     return f"{task.name}/{{id}}.png", encoding
 
 
@@ -141,7 +141,7 @@ def describe(tasks: Mapping[str, Task], splits: Mapping[str, Synthetic]) -> str:
     lines += [f'{split} = "{_FOLDER.lists.replace("{split}", split)}"' for split in splits]
     for name, task in tasks.items():
         path, encoding = _in_folder(task)
-        stored = [f'kind = "{encoding.kind}"']
+        stored = [f'type = "{encoding.type_name}"']
         stored += [f"{key} = {value:g}" for key, value in encoding.in_pictures.items()]
         lines += ["", f"[tasks.{name}]", f'files = "{path}"']
         lines += [] if name == task.type_name else [f'type = "{task.type_name}"']

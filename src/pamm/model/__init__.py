@@ -37,8 +37,10 @@ def model_type(name: str) -> type[Model]:
     Raises:
         PammError: an unknown name; the message lists the known ones.
     """
-    if not isinstance(name, str) or name not in MODELS:
-        raise PammError(unknown("model", str(name), MODELS))
+    if not isinstance(name, str):
+        raise PammError(f"model: got {name!r}, want a name: {', '.join(MODELS)}")
+    if name not in MODELS:
+        raise PammError(unknown("model", name, MODELS))
     return MODELS[name]
 
 

@@ -27,6 +27,8 @@ SIZES_TRIED = ((1, 2), (5, 3))
 """Heights and widths, in units of what they must be multiples of."""
 LARGEST_MULTIPLE = 512
 _WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
+_TRIED: dict[tuple[str, tuple[int, ...]], tuple[int, bool]] = {}
+"""What was found of backbones in this process, by name and taps: see `Backbone._tried`."""
 
 
 class Backbone(nn.Module):
@@ -78,8 +80,11 @@ class Backbone(nn.Module):
             self.net.prune_intermediate_layers(self.taps, prune_norm=False, prune_head=True)
         self.channels = [int(info[i]["num_chs"]) for i in self.taps]
         self.strides = [reductions[i] for i in self.taps]
+        tried = (name, tuple(self.taps))
+        if tried not in _TRIED:
+            _TRIED[tried] = self._tried(name, max(reductions))
         #: An image's sides must be multiples of this.
-        self.multiple = self._multiple(name, max(reductions))
+        self.multiple, self.normed = _TRIED[tried]
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides multiples of `multiple` -> the stage maps, coarsest last."""
@@ -127,23 +132,23 @@ class Backbone(nn.Module):
             image, indices=self.taps, norm=self.normed, intermediates_only=True
         )
 
-    def _multiple(self, name: str, multiple: int) -> int:
-        """What the sides of images must be multiples of; tried on tensors without memory.
+    def _tried(self, name: str, multiple: int) -> tuple[int, bool]:
+        """What the sides of images must be multiples of, and whether the norm serves all stages.
 
-        Of the largest stride, or of more where the model has windows or valid convolutions: of
-        timm's own size at most.
+        Tried on tensors without memory. Multiples of the largest stride, or of more where the model
+        has windows or valid convolutions: of timm's own size at most. Some models have no norm for
+        intermediate maps, and say so by an assertion.
         """
         own = math.lcm(multiple, *self.net.pretrained_cfg.get("input_size", (3, 1, 1))[1:])
         sides = {multiple, 2 * multiple, 4 * multiple, own if own <= LARGEST_MULTIPLE else multiple}
         problem = ""
         state = {k: v.to("meta") for k, v in chain(self.named_parameters(), self.named_buffers())}
-        # Some models have no norm for intermediate maps, and say so by an assertion.
         for side, self.normed in product(sorted(sides), (True, False)):
             try:
                 for height, width in SIZES_TRIED:
                     image = torch.empty(2, 3, height * side, width * side, device="meta")
                     functional_call(self, state, image)
-                return side
+                return side, self.normed
             except Exception as error:  # each model of timm fails in a way of its own
                 problem = first_line(error) if side == multiple else problem
         raise PammError(

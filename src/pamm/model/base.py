@@ -5,8 +5,18 @@ of a backbone and write the second one only; those that work inside the encoder 
 """
 
 import math
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
@@ -22,6 +32,8 @@ from pamm.runtime.ranges import Channels, Decay, Range, Share, check_fields
 from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD, Colour
 
 Deviation = Annotated[float, Range(0, 1000, open_low=True)]
+ROUNDING = 0.01
+"""How far outside 0..1 an image may be, as one in 16 bits or resized with a sharp filter is."""
 
 
 @dataclass
@@ -122,6 +134,9 @@ class Model(nn.Module, ABC):
     Args:
         config: of the model's own class, `Config`.
         stages: how many of the backbone's stage maps the decoder is given, the last ones.
+
+    Raises:
+        TypeError: the config is of another model.
     """
 
     Config: ClassVar[type[ModelConfig]]
@@ -133,6 +148,9 @@ class Model(nn.Module, ABC):
 
     def __init__(self, config: ModelConfig, *, stages: int = TAPS) -> None:
         super().__init__()
+        if not isinstance(config, self.Config):
+            got = type(config).__name__
+            raise TypeError(f"config: got {got}, want {self.Config.__name__}; see build_model")
         self.backbone = Backbone(
             config.backbone,
             pretrained=config.pretrained,
@@ -145,7 +163,7 @@ class Model(nn.Module, ABC):
         self.config = replace(config, mean=self.mean, std=self.std)
         #: An image is padded until its sides are multiples of this.
         self.multiple = math.lcm(self.backbone.multiple, config.stride or 1)
-        self.recomputes = False
+        self.recomputes = self.has_seen_an_image = False
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """A normalised, padded image (B, 3, H, W) -> the backbone's stage maps, as they are."""
@@ -183,7 +201,9 @@ class Model(nn.Module, ABC):
         """The predictions of all tasks, as logits.
 
         Args:
-            image: (B, 3, H, W) float, RGB in 0..1; any H and W. It is normalised here.
+            image: (B, 3, H, W) floating point, RGB in 0..1; any H and W. It is brought to the
+                type of the weights and normalised here. Of the first one that the network sees,
+                other values than 0..1 are noted on standard error.
 
         Returns:
             A mapping {task: (B, channels, H, W)}, in the order of `config.tasks`.
@@ -193,7 +213,11 @@ class Model(nn.Module, ABC):
             PammError: called by torch.jit.trace.
         """
         check_image(image)
+        if not (self.has_seen_an_image or image.is_meta or torch.compiler.is_compiling()):
+            note_range(image)
+            self.has_seen_an_image = True
         height, width = (number(side) for side in image.shape[-2:])
+        image = image.to(next(self.parameters()).dtype)
         padded = pad_to_multiple(self.normalised(image), self.multiple)
         found = self.decode(self.encode(padded), (padded.shape[-2], padded.shape[-1]))
         return found.map(lambda logits: logits[..., :height, :width])
@@ -243,7 +267,8 @@ class Model(nn.Module, ABC):
             PammError: a task that this model does not have, or none at all; or a model whose tasks
                 look at each other, as the rest would predict something else.
         """
-        chosen = chosen_names(tasks, self.config.tasks)
+        named = chosen_names(tasks, self.config.tasks)
+        chosen = [name for name in self.config.tasks if name in named]
         if not self.tasks_are_independent and len(chosen) < len(self.config.tasks):
             raise PammError(
                 f"the tasks of {type(self).__name__} look at each other: without the others, "
@@ -266,19 +291,24 @@ class Model(nn.Module, ABC):
         return part.train(self.training)
 
 
-def chosen_names(tasks: str | Sequence[str], known: Mapping[str, Any]) -> list[str]:
-    """Some names of tasks, or one, in the order of all.
+def chosen_names(tasks: str | Iterable[str], known: Mapping[str, Any]) -> list[str]:
+    """Some names of tasks, or one, as a list.
 
     Raises:
-        PammError: an unknown one, or none.
+        PammError: an unknown one, or none; or no names at all.
     """
-    given = [tasks] if isinstance(tasks, str) else list(tasks)
+    wanted = f"want one or more of {', '.join(known)}"
+    if isinstance(tasks, str):
+        tasks = [tasks]
+    if not isinstance(tasks, Iterable):
+        raise PammError(f"tasks: got {tasks!r}, {wanted}")
+    given = list(tasks)
     if not given:
-        raise PammError(f"tasks: got none, want one or more of {', '.join(known)}")
+        raise PammError(f"tasks: got none, {wanted}")
     for name in given:
         if name not in known:
-            raise PammError(unknown("task", name, known))
-    return [name for name in known if name in given]
+            raise PammError(unknown("task", str(name), known))
+    return given
 
 
 def check_image(image: Any) -> None:
@@ -294,6 +324,17 @@ def check_image(image: Any) -> None:
     if not fits or 0 in image.shape:
         raise ValueError(
             f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
+        )
+
+
+def note_range(image: Tensor) -> None:
+    """Say so on standard error if the values of an image are not in 0..1."""
+    low, high = (float(value) for value in image.detach().aminmax())
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # nor where they are NaN
+        print(
+            f"pamm: the network was given an image with values from {low:g} to {high:g}, want RGB "
+            "in 0..1, such as bytes / 255: it normalises by itself",
+            file=sys.stderr,
         )
 
 

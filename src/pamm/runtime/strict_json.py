@@ -110,15 +110,15 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     # Exactly: True is no int here. A float that is left is no finite one.
     if isinstance(kind, type) and type(value) is kind and kind is not float:
         return value
-    finite = "finite " if isinstance(value, float) and not math.isfinite(value) else ""
-    wanted = " or ".join(map(repr, arguments)) if origin is typing.Literal else _name(kind)
-    raise PammError(f"{where}: got {_shown.repr(value)}, want {finite}{wanted}")
+    wanted = _in_words(kind)
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted = wanted.replace("a ", "a finite ", 1)
+    raise PammError(f"{where}: got {_given(value)}, want {wanted}")
 
 
 def _dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
-        got = _shown.repr(value)
-        raise PammError(f"{where}: got {got}, want the fields of {kind.__name__}")
+        raise PammError(f"{where}: got {_given(value)}, want the fields of {kind.__name__}")
     if hasattr(kind, "variant"):  # of several dataclasses; a name in the value says which
         try:
             kind = kind.variant(value)
@@ -148,9 +148,29 @@ def _union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
             )
         except PammError:
             continue
-    names = " or ".join(map(_name, kinds))
-    raise PammError(f"{where}: got {_shown.repr(value)}, want {names}")
+    wanted = " or ".join(map(_in_words, kinds))
+    raise PammError(f"{where}: got {_given(value)}, want {wanted}")
 
 
-def _name(kind: Any) -> str:
-    return str(getattr(kind, "__name__", kind))
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    types.NoneType: "null",
+}
+
+
+def _in_words(kind: Any) -> str:
+    """A type as the files call it."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple:
+        return "a list" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}"
+    return "{name: value, ...}" if origin is dict else _WORDS.get(kind, str(kind))
+
+
+def _given(value: Any) -> str:
+    """A value as JSON has it, cut where it is long."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else _shown.repr(value)

@@ -32,7 +32,7 @@ from pamm.data import (
 )
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import Scores, evaluate
-from pamm.model import Model, ModelConfig, build_model
+from pamm.model import Model, ModelConfig, Outputs, build_model
 from pamm.model.layers.batch_norm import synchronise
 from pamm.predictor import Predictor
 from pamm.runtime.distributed import Stop, is_sharded, launch, leave, total_over
@@ -76,10 +76,10 @@ class TrainConfig:
     seed: Seed = 0
     """Seed of the initial weights, the order of the images, augmentation, drop path and noise."""
     auxiliary: Weight = 1.0
-    """Weight of the losses of auxiliary predictions, for models that make some, such as PAD-Net."""
+    """Weight of the losses of auxiliary predictions; for models that make some, such as PAD-Net."""
     penalty: Weight = 0.0
-    """Weight of the model's penalty: of PAMM the load-balancing loss of its routers. 0 = off, as in
-    the paper presets."""
+    """Weight of the model's penalty, for models that have one: of PAMM the load-balancing loss of
+    its routers. 0 = off, as in the paper presets."""
     ema: Decay = 0.0
     """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
     saved as the model and called the best. 0 = off: the weights themselves."""
@@ -218,7 +218,7 @@ def initial_model(
     """The model before the first step; one process or many start from the same weights."""
     torch.manual_seed(settings.seed)
     network = build_model(model)
-    check_positions(network, data.size, settings)
+    check_first_step(network, data.size, settings)
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     if processes > 1:
         synchronise(network)
@@ -228,16 +228,18 @@ def initial_model(
     return Predictor(network, tasks, image_size=largest, crop_size=data.size)
 
 
-def check_positions(network: Model, size: tuple[int, int], settings: TrainConfig) -> None:
-    """Raise where a batch norm would see a single position, which has no variance.
+def check_first_step(network: Model, size: tuple[int, int], settings: TrainConfig) -> None:
+    """Raise where settings do not go with the network, tried on tensors that have a shape only.
 
-    Tried on tensors that have a shape only.
+    A weight of what the network does not make would do nothing; and a batch norm that sees a single
+    position has no variance.
     """
     state = {k: v.to("meta") for k, v in chain(network.named_parameters(), network.named_buffers())}
     images = settings.batch_size // settings.accumulate  # batch norms see those of all processes
     try:
         with torch.no_grad():
-            functional_call(network, state, torch.empty(images, 3, *size, device="meta"))
+            image = torch.empty(images, 3, *size, device="meta")
+            outputs: Outputs = functional_call(network, state, image)
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -246,6 +248,16 @@ def check_positions(network: Model, size: tuple[int, int], settings: TrainConfig
             "maps, and batch norms need two: give a larger --data.size, or more than one image in "
             "each part of --train.batch-size"
         ) from None
+    for name, lacks, made in (
+        ("auxiliary", "makes no auxiliary predictions", bool(outputs.auxiliary)),
+        ("penalty", "has no penalty", outputs.penalty is not None),
+    ):
+        given, default = getattr(settings, name), getattr(TrainConfig, name)
+        if given != default and not made:
+            raise PammError(
+                f"train.{name}: got {given:g}, but {type(network).__name__} {lacks}: leave it "
+                f"{default:g}"
+            )
 
 
 def loaders(
