@@ -36,8 +36,9 @@ def boundary_eval(arguments: Sequence[str]) -> None:
             form: seism: of the tables on NYUD-v2 and PASCAL-Context; seism-minmax: each map
                 stretched first, as PAMM's authors do; hed: of edge detectors on BSDS500; thin: for
                 maps of thin lines, as Berkeley's benchmark takes them.
-            thresholds: Cut at so many, i / (thresholds + 1); else at those of the form.
-            images: File with the ids to score, one a line; else all.
+            thresholds: Number of thresholds to cut at, i / (thresholds + 1); if not given, the
+                form's own.
+            images: File with the ids of the images to score, one a line; if not given, all.
             out: The report; the precision-recall plot goes beside it as .png.
         """
         from pamm.evaluation import boundary_maps as evaluation

@@ -40,12 +40,12 @@ def preview_data(arguments: Sequence[str]) -> None:
         """Draw the first images of a data set with all their labels.
 
         Args:
-            name: Of the data set.
+            name: Name of the data set.
             split: Part of the data set.
             count: Images to draw.
             tasks: Only these of the data set's tasks.
-            size: Height and width of rendered rooms, if not 128 160; files have sizes of their own.
-            root: Folder of the data set, if not in PAMM_DATA (synthetic: of the cache).
+            size: Height and width of rendered rooms, if not 128 160; files have their own sizes.
+            root: Folder of the data set, if not in PAMM_DATA; for synthetic that of the cache.
             out: The picture to write.
         """
         from pamm.data import DataConfig, build_dataset, dataset_type, preview
@@ -75,7 +75,7 @@ def verify_data(arguments: Sequence[str]) -> None:
         wrongly, and 0 otherwise.
 
         Args:
-            name: Of the data set.
+            name: Name of the data set.
             root: Its folder, or the one that holds it, if not in PAMM_DATA.
             tasks: Look at the labels of these tasks only.
             json: Print the report as JSON.
@@ -103,7 +103,7 @@ def prepare_data(arguments: Sequence[str]) -> None:
         verify`.
 
         Args:
-            name: Of the data set.
+            name: Name of the data set.
             source: The archive, .zip or .tar (also .gz, .bz2, .xz), or a folder that holds the
                 data set somewhere.
             out: Where to unpack to, if not to a folder beside the archive with its name.
@@ -236,7 +236,7 @@ def bench_model(arguments: Sequence[str]) -> None:
             presets: Names of presets (see `pamm presets`), or experiment.json files of runs.
             size: Height and width of the images, if not those of the presets.
             train: Also measure training steps.
-            precision: Of the networks' arithmetic.
+            precision: Precision of the networks' arithmetic.
             backends: Only these backends of the scan; otherwise all that can run here.
             out: The numbers; the tables go beside it as .md.
         """

@@ -188,9 +188,8 @@ class ValueMap(Encoding):
             raise ValueError(f"per_unit is {self.per_unit}, want a number other than 0")
 
     def fits(self, task: Task) -> bool:
-        return super().fits(task) and not isinstance(
-            task, Depth
-        )  # which has an encoding of its own
+        has_its_own = isinstance(task, Depth)
+        return super().fits(task) and not has_its_own
 
     def read(self, path: Path) -> Array:
         values = read_array(path)

@@ -177,12 +177,8 @@ def evaluate_run(
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
     saved = read_description(folder)
-    config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
-    if root is not None:
-        config = replace(config, root=root)
     tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
-    declared = select_tasks(dataset_tasks(config), tasks)
-    check_labels(model.tasks, declared, where=f"{str(folder)!r} was trained")
+    config = trained_on(folder, saved.data, model.tasks, root=root)
     dataset = eval_dataset(config, split, tasks=list(tasks))
     train = eval_dataset(config, "train", tasks=list(tasks)) if trivial else None
     chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
@@ -226,6 +222,28 @@ def evaluate_run(
         if train is not None:
             add_constants(report, folder, train, dataset, tasks, lists=chosen)
     return report
+
+
+def trained_on(
+    folder: Path, saved: Any, tasks: Mapping[str, Task], *, root: str | None
+) -> DataConfig:
+    """The data set that a model was trained on, as its folder says.
+
+    Args:
+        folder: of the model.
+        saved: the configuration of the data set, in JSON.
+        tasks: of the model.
+        root: the folder of the data set, if not the one in the configuration.
+
+    Raises:
+        PammError: there is no such data set, or it has other labels.
+    """
+    config = from_json(DataConfig, saved, where=f"{str(folder / CONFIG)!r}: data")
+    if root is not None:
+        config = replace(config, root=root)
+    declared = select_tasks(dataset_tasks(config), tasks)
+    check_labels(tasks, declared, where=f"{str(folder)!r} was trained")
+    return config
 
 
 def described(
