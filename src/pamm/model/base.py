@@ -5,7 +5,6 @@ of a backbone and write the second one only; those that work inside the encoder 
 """
 
 import math
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import (
     Callable,
@@ -22,18 +21,21 @@ from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from pamm.errors import PammError, check_name, unknown
 from pamm.model.backbone import TAPS, Backbone
-from pamm.model.layers.constants import constant
+from pamm.model.layers.normalisation import (
+    check_image,
+    normalised,
+    note_range,
+    number,
+    pad_to_multiple,
+)
 from pamm.runtime.ranges import Channels, Decay, Range, Share, check_fields
 from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD, Colour
 
 Deviation = Annotated[float, Range(0, 1000, open_low=True)]
-ROUNDING = 0.01
-"""How far outside 0..1 an image may be, as one in 16 bits or resized with a sharp filter is."""
 
 
 @dataclass
@@ -218,18 +220,9 @@ class Model(nn.Module, ABC):
             self.has_seen_an_image = True
         height, width = (number(side) for side in image.shape[-2:])
         image = image.to(next(self.parameters()).dtype)
-        padded = pad_to_multiple(self.normalised(image), self.multiple)
+        padded = pad_to_multiple(normalised(image, self.mean, self.std), self.multiple)
         found = self.decode(self.encode(padded), (padded.shape[-2], padded.shape[-1]))
         return found.map(lambda logits: logits[..., :height, :width])
-
-    def normalised(self, image: Tensor) -> Tensor:
-        """(image - mean) / std, for each of the three colours.
-
-        In units of 8 bits, in which the values of an image file are whole numbers, so that nothing
-        is rounded before the division.
-        """
-        mean, std = (cached_colour(*colour, like=image) for colour in (self.mean, self.std))
-        return (image * 255 - mean) / std
 
     def recompute_activations(self) -> None:
         """In training, keep only what goes into each block, where the model offers that.
@@ -309,56 +302,3 @@ def chosen_names(tasks: str | Iterable[str], known: Mapping[str, Any]) -> list[s
         if name not in known:
             raise PammError(unknown("task", str(name), known))
     return given
-
-
-def check_image(image: Any) -> None:
-    """Raise unless it is (B, 3, H, W) floating point, and the network is not being traced."""
-    if torch.jit.is_tracing():
-        raise PammError(
-            "torch.jit.trace would fix the size of the image and the order of the scan in "
-            "silence: use torch.export.export"
-        )
-    if not isinstance(image, Tensor):
-        raise TypeError(f"image: got {type(image).__name__}, want a tensor (B, 3, H, W)")
-    fits = image.dim() == 4 and image.shape[1] == 3 and image.is_floating_point()
-    if not fits or 0 in image.shape:
-        raise ValueError(
-            f"image: got {tuple(image.shape)} {image.dtype}, want (B, 3, H, W) floating point"
-        )
-
-
-def note_range(image: Tensor) -> None:
-    """Say so on standard error if the values of an image are not in 0..1."""
-    low, high = (float(value) for value in image.detach().aminmax())
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # nor where they are NaN
-        print(
-            f"pamm: the network was given an image with values from {low:g} to {high:g}, want RGB "
-            "in 0..1, such as bytes / 255: it normalises by itself",
-            file=sys.stderr,
-        )
-
-
-@torch.compiler.allow_in_graph
-def cached_colour(*colour: float, like: Tensor) -> Tensor:
-    """`eight_bits` on the device and in the dtype of another tensor."""
-    return constant(eight_bits, *colour, like=like)
-
-
-def eight_bits(*colour: float) -> Tensor:
-    """R, G and B in 0..1 as (3, 1, 1), in 0..255."""
-    return torch.tensor(colour).view(-1, 1, 1) * 255
-
-
-def number(size: int) -> int:
-    """A side of the image as a number, where the compiler has put a symbol in its place.
-
-    The orders of the scan are of one size: for another one the network is compiled again.
-    """
-    return len(range(size)) if torch.compiler.is_dynamo_compiling() else size
-
-
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """Zeros (the mean colour) to the right and below, until both sides are multiples."""
-    height, width = image.shape[-2:]
-    down, right = -height % multiple, -width % multiple
-    return F.pad(image, (0, right, 0, down)) if down or right else image
