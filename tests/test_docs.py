@@ -51,6 +51,11 @@ def blocks(name: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", read(name), re.MULTILINE | re.DOTALL)
 
 
+def prose(name: str) -> str:
+    """A document without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", read(name), flags=re.MULTILINE | re.DOTALL)
+
+
 def commands(name: str, program: str) -> list[list[str]]:
     """The arguments of every line of the shell blocks that calls a program."""
     lines = [line for block in blocks(name, "sh") for line in block.splitlines()]
@@ -201,8 +206,7 @@ def test_options_in_the_text_exist(monkeypatch, capsys):
             cli.main([*program, "--help"])
         known += capsys.readouterr().out
     for name in DOCUMENTS:
-        prose = re.sub(r"^```.*?^```$", "", read(name), flags=re.MULTILINE | re.DOTALL)
-        for option in re.findall(r"`(--[\w.-]+)", prose):
+        for option in re.findall(r"`(--[\w.-]+)", prose(name)):
             assert option in known, f"{name}: {option}"
 
 
@@ -228,6 +232,15 @@ def test_links_and_make_targets_exist(name):
     for line in re.findall(r"`make ([^`]+)`", text) + re.findall(r"^make (.*)$", text, re.M):
         for word in line.partition("#")[0].split():
             assert "=" in word or word in targets, f"make {line}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_source_files_that_are_named_exist(name):
+    folders = ("src", "tests", "benchmarks")
+    there = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    for file in re.findall(r"`([\w./-]+\.(?:py|cpp|inc))\b", prose(name)):
+        named = [path for path in there if path.as_posix().endswith(f"/{file}")]
+        assert named or (ROOT / file).exists(), file
 
 
 def test_the_architecture_names_every_room_and_the_import_order():
