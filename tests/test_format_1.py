@@ -13,8 +13,8 @@ from pamm.errors import PammError
 from pamm.format_1 import NEW_PREFIXES
 from pamm.model import PAMM, PAMMConfig
 from pamm.predictor import Predictor
-from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
+from pamm.training.train_config import TrainConfig
 
 NEW_FIELDS = ("name", "mean", "std")
 

@@ -22,8 +22,8 @@ from pamm.model import MODELS, PAMMConfig
 from pamm.model.layers import per_task
 from pamm.model.layers.batch_norm import synchronise
 from pamm.runtime.distributed import launch, mean_over
-from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
+from pamm.training.train_config import TrainConfig
 from small_models import small
 
 TASKS = {

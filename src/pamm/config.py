@@ -13,9 +13,10 @@ from pamm.runtime.distributed import will_be_first
 from pamm.runtime.files import check_folder, locked, reason
 from pamm.runtime.run_folder import folders
 from pamm.runtime.strict_json import from_json, read_json, to_json
-from pamm.training.loop import TrainConfig, matching_tasks, train
+from pamm.training.loop import matching_tasks, train
 from pamm.training.optim import OptimConfig
 from pamm.training.run_log import RECORDS, environment
+from pamm.training.train_config import TrainConfig
 
 EXPERIMENT, ENVIRONMENT = "experiment.json", "environment.json"
 

@@ -13,8 +13,8 @@ from pamm.data import DataConfig, dataset_tasks
 from pamm.data.file_dataset import FileDataset
 from pamm.evaluation.evaluate import evaluate_run
 from pamm.model import PAMMConfig
-from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
+from pamm.training.train_config import TrainConfig
 
 LACKING = {"semseg": ["0001", "2008_000001"], "normals": ["0002", "2009_000002"]}
 

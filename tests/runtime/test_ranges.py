@@ -18,8 +18,8 @@ from pamm.presets import preset
 from pamm.runtime.ranges import Range, check_fields, declarations
 from pamm.runtime.strict_json import from_json, to_json
 from pamm.tasks import TASK_TYPES
-from pamm.training.loop import TrainConfig
 from pamm.training.optim import OptimConfig
+from pamm.training.train_config import TrainConfig
 
 TINY = preset("synthetic-tiny").experiment
 MADE = [TINY.model, TINY.data, TINY.optim, TINY.train, TestTimeAugmentation(), Settings()]

@@ -28,9 +28,10 @@ from pamm.runtime.strict_json import to_json
 from pamm.runtime.tensor_files import read_training
 from pamm.tasks import default_task
 from pamm.training import run_log
-from pamm.training.loop import TrainConfig, total_loss
+from pamm.training.loop import total_loss
 from pamm.training.optim import OptimConfig
 from pamm.training.run_log import read_records
+from pamm.training.train_config import TrainConfig
 
 
 @pytest.fixture(scope="module", autouse=True)

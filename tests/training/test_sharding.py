@@ -15,8 +15,8 @@ from pamm.checkpoint import newest
 from pamm.config import run_experiment
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.training.loop import TrainConfig
 from pamm.training.run_log import read_records
+from pamm.training.train_config import TrainConfig
 from two_processes import OTHERS, other_model, without_noise
 from two_shards import sharded_experiment
 

@@ -27,8 +27,8 @@ def train(arguments: Sequence[str]) -> None:
     from pamm.config import Experiment, run_experiment
     from pamm.data import DataConfig
     from pamm.runtime.distributed import is_first
-    from pamm.training.loop import TrainConfig
     from pamm.training.optim import OptimConfig
+    from pamm.training.train_config import TrainConfig
 
     def command(
         out: Path = Path("runs") / Path(name).stem,

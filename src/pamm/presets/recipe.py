@@ -86,8 +86,8 @@ class Recipe:
         from pamm.config import Experiment
         from pamm.data import DATASETS, DataConfig
         from pamm.model import model_type
-        from pamm.training.loop import TrainConfig
         from pamm.training.optim import OptimConfig
+        from pamm.training.train_config import TrainConfig
 
         data = DataConfig(**self.data)
         declared = DATASETS[data.name].TASKS

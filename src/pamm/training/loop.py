@@ -9,10 +9,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -38,8 +37,6 @@ from pamm.predictor import Predictor
 from pamm.runtime.distributed import Stop, is_sharded, launch, leave, total_over
 from pamm.runtime.files import check_room, write_text
 from pamm.runtime.memory import keep_freed_memory
-from pamm.runtime.precision import Precision
-from pamm.runtime.ranges import BatchSize, Count, Decay, Processes, Seed, Weight, check_fields
 from pamm.tasks import Task
 from pamm.training.optim import (
     OptimConfig,
@@ -52,73 +49,7 @@ from pamm.training.resume import restore, training_state
 from pamm.training.run_log import RunLog
 from pamm.training.sharding import gather_weights, shard
 from pamm.training.step import diverged, gradient, reduce_losses, seed_step
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How long, in what batches and with what precision; the defaults are the paper's."""
-
-    steps: Count = 40_000
-    """Optimiser steps."""
-    batch_size: BatchSize = 6
-    """Images per step, over all processes and accumulated parts."""
-    accumulate: BatchSize = 1
-    """Parts that the batch of a process is computed in, one after the other, to save memory; each
-    has its own batch statistics and number of labelled pixels."""
-    precision: Precision = "32-true"
-    """Precision of the arithmetic; the weights stay in float32."""
-    devices: Processes = 1
-    """Processes on this machine, one GPU each where there are GPUs; torchrun has its own."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """How several processes hold the network: each all of it (ddp), or each a share of the weights,
-    gradients and optimiser state (fsdp), for a model that does not fit otherwise. The result is the
-    same."""
-    seed: Seed = 0
-    """Seed of the initial weights, the order of the images, augmentation, drop path and noise."""
-    auxiliary: Weight = 1.0
-    """Weight of the losses of auxiliary predictions; for models that make some, such as PAD-Net."""
-    penalty: Weight = 0.0
-    """Weight of the model's penalty, for models that have one: of PAMM the load-balancing loss of
-    its routers. 0 = off, as in the paper presets."""
-    ema: Decay = 0.0
-    """Decay of an average of the weights over the steps, such as 0.999; it is what is validated,
-    saved as the model and called the best. 0 = off: the weights themselves."""
-    gradient_checkpointing: bool = False
-    """Compute the blocks of the network twice to save memory; the result is the same.
-    Backbones with batch norms keep theirs."""
-    compile: bool = False
-    """Compile the network with torch.compile, which takes minutes before the first step."""
-    log_every: Count = 50
-    """Steps between two training records."""
-    validate_every: Count = 5_000
-    """Steps between two validations; there is always one at the end."""
-    checkpoint_every: Count = 1_000
-    """Steps between two checkpoints to resume from; there is always one before a validation."""
-    keep: Count = 1
-    """How many of these checkpoints to keep, the newest; and the best model."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.strategy == "fsdp" and self.ema:
-            raise PammError("ema: the average needs whole weights: leave it 0 with strategy fsdp")
-        if self.strategy == "fsdp" and self.precision == "16-mixed":
-            raise PammError("precision: 16-mixed does not go with strategy fsdp: use bf16-mixed")
-        self.images_at_once(self.devices)
-
-    def images_at_once(self, processes: int) -> int:
-        """Images in one part of the batch of one of so many processes.
-
-        Raises:
-            PammError: the batch does not divide.
-        """
-        images, rest = divmod(self.batch_size, self.accumulate * processes)
-        if rest:
-            raise PammError(
-                f"batch_size: {self.batch_size} images do not divide into {processes} processes x "
-                f"{self.accumulate} accumulated parts; give a multiple of "
-                f"{self.accumulate * processes}"
-            )
-        return images
+from pamm.training.train_config import TrainConfig
 
 
 def train(
