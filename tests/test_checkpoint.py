@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from pamm.checkpoint import check_labels, find, load, newest, save
 from pamm.data import DataConfig
 from pamm.errors import PammError
-from pamm.model import PAMM, PAMMConfig
+from pamm.model import PAMM, PADNet, PADNetConfig, PAMMConfig
 from pamm.predictor import Predictor
 from pamm.runtime.tensor_files import _Noting, read_training, read_weights, write_training
 from pamm.tasks import Boundary, Depth, Semseg
@@ -48,6 +49,43 @@ def test_a_saved_model_comes_back(tmp_path):
     with torch.inference_mode():
         for task, logits in load(folder)(image).items():
             assert torch.equal(logits, model(image)[task])
+
+
+def test_the_order_of_tasks_survives_sorted_keys(run, tmp_path):
+    """The weights are stacked in it."""
+    folder = damaged(
+        run, tmp_path / "copy", "config.json",
+        lambda content: json.dumps(json.loads(content), sort_keys=True).encode(),
+    )  # fmt: skip
+    assert list(json.loads((folder / "config.json").read_text())["tasks"]) == ["depth", "semseg"]
+    image, whole, sorted_ = torch.rand(1, 3, 20, 30), load(run), load(folder)
+    assert list(sorted_.network.config.tasks) == list(TASKS)
+    with torch.inference_mode():
+        for task, logits in whole(image).items():
+            assert torch.equal(sorted_(image)[task], logits)
+
+
+def test_an_older_file_whose_tasks_are_in_two_orders_is_refused(run, tmp_path):
+    def older(content: bytes, turned: bool) -> bytes:
+        config = json.loads(content)
+        del config["task_order"]
+        if turned:
+            config["tasks"] = dict(reversed(config["tasks"].items()))
+        return json.dumps(config).encode()
+
+    load(damaged(run, tmp_path / "a", "config.json", partial(older, turned=False)))
+    with pytest.raises(PammError, match="stacked in the order of model.tasks, semseg, depth, but"):
+        load(damaged(run, tmp_path / "b", "config.json", partial(older, turned=True)))
+
+
+def test_a_model_whose_tasks_are_some_of_its_network_comes_back(tmp_path):
+    config = PADNetConfig(tasks=TASKS, backbone="test_vit", channels=8)
+    part = Predictor(PADNet(config)).eval().subset("depth")
+    save(tmp_path, "last", 1, part, data=DataConfig())
+    image, loaded = torch.rand(1, 3, 20, 30), load(tmp_path)
+    assert list(loaded.tasks) == ["depth"]
+    with torch.inference_mode():
+        assert torch.equal(loaded(image)["depth"], part(image)["depth"])
 
 
 def test_last_and_best(run):
@@ -152,7 +190,7 @@ def edited(**changes: object) -> object:
         ({"tasks__depth": 1}, "tasks.depth without 'type'"),
         ({"tasks__depth": {}}, "tasks.depth without 'type'"),
         ({"tasks__depth__type": ["depth"]}, "tasks.depth without 'type'"),
-        ({"tasks__depth__type": "dept"}, "unknown task 'dept': did you mean 'depth'"),
+        ({"tasks__depth__type": "dept"}, "tasks.depth: unknown task 'dept': did you mean 'dep"),
         ({"tasks__depth__channels": 3}, "tasks.depth: .*channels is 3, want 1"),
         ({"tasks__depth__channels": "1"}, "tasks.depth.channels: got '1', want a whole number"),
         ({"tasks__depth__max_depth": [80]}, "tasks.depth.max_depth: got \\[80\\], want a number"),
@@ -162,6 +200,11 @@ def edited(**changes: object) -> object:
         ({"image_size": 128}, "image_size: got 128, want a list"),
         ({"image_size": [128]}, "image_size: got \\[128\\], want a list"),
         ({"step": "7"}, "step: got '7', want a whole number"),
+        ({"task_order": ["depth"]}, "task_order is depth, the model's tasks are semseg, depth"),
+        ({"task_order": "depth"}, "task_order: got 'depth', want a list"),
+        ({"tasks__depth__name": "far"}, "tasks.depth.name: got 'far', want 'depth'"),
+        ({"tasks__depth__unit": "cm"}, "tasks.depth: unknown field 'unit'.*Known: channels, loss"),
+        ({"crop_size": [10**9, 10**9]}, "crop_size: .*want height and width of 1 to 32768"),
         ({"format": "2"}, "format: got '2', want a whole number"),
         ({"format": True}, "format: got true, want a whole number"),
         ({"format": 2.0}, "format: got 2.0, want a whole number"),
@@ -170,7 +213,7 @@ def edited(**changes: object) -> object:
         ({"model__mean": "grey"}, "model.mean: got 'grey', want a list of 3 or null"),
         ({"model__name": "PADNet"}, "unknown model 'PADNet': did you mean 'padnet'"),
         ({"model__name": "x"}, "unknown model 'x'. Known: baseline, padnet, pamm"),
-        ({"model__name": ["padnet"]}, r"model: got \['padnet'\], want a name: pamm, baseline"),
+        ({"model__name": ["padnet"]}, r"name: got \['padnet'\], want one of pamm, baseline"),
     ],
 )
 def test_what_was_edited_by_hand_and_does_not_fit(run, tmp_path, changes, message):

@@ -19,6 +19,7 @@ from pamm.cli import COMMANDS, main
 from pamm.cli.arguments import experiment_of
 from pamm.cli.tools import DATA_COMMANDS
 from pamm.errors import PammError
+from pamm.presets import preset
 
 TINY = [
     "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",
@@ -346,9 +347,28 @@ def test_python_m_pamm():
 def test_another_model_says_what_it_has_by_default(run, capsys):
     main(["describe", str(run / "experiment.json"), "--model", "padnet", "--size", "32", "32"])
     said = capsys.readouterr().err
-    assert said.endswith("does not say what only padnet has; by default: --model.channels 256\n")
-    main(["describe", "synthetic-tiny", "--model", "padnet"])  # of which there is a preset
-    assert capsys.readouterr().err == ""
+    assert said.endswith("experiment.json' is of pamm; padnet has by default channels 256\n")
+    for name, other in (("synthetic-tiny", "padnet"), ("synthetic-tiny-padnet", "baseline")):
+        main(["describe", name, "--model", other])  # there is a preset of it, in the same recipe
+        assert capsys.readouterr().err == ""
+        assert experiment_of(name, other) == preset(f"synthetic-tiny-{other}").experiment
+    assert experiment_of("synthetic-tiny-padnet", "pamm") == preset("synthetic-tiny").experiment
+
+
+def test_the_default_of_an_option_that_is_given_is_not_said(run, tmp_path, capsys):
+    arguments = ["train", str(run / "experiment.json"), "--model=padnet", "--out", str(tmp_path)]
+    error = said(capsys, *arguments, "--model.channels", "16", "--model.backbone", "nothing")
+    assert "by default" not in error
+    error = said(capsys, *arguments, "--model.d-model", "16")
+    assert "unrecognized options: --model.d-model" in error
+    assert "experiment.json --model padnet --help`" in error
+
+
+def test_a_model_that_stands_alone_is_no_experiment(run, tmp_path, capsys):
+    alone = shutil.copytree(find(run), tmp_path / "alone")
+    for command in ("describe", "train"):
+        error = said(capsys, command, str(alone))
+        assert "alone' is a model without the experiment.json of its training: give" in error
 
 
 @pytest.fixture(scope="module")
@@ -418,8 +438,6 @@ def test_the_tasks_follow_the_data_set(folder):
     from dataclasses import replace
 
     from pamm.data import DataConfig
-    from pamm.errors import PammError
-    from pamm.presets import preset
 
     tiny = preset("synthetic-tiny").experiment
     own = replace(tiny, data=DataConfig(name="folder", root=str(folder)))

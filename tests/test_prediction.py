@@ -79,7 +79,7 @@ def test_large_images_are_shrunk_for_the_network_only(model: Fake) -> None:
     arrays = predict(model, photo(300, 200), max_side=64)
     assert model.seen == [(1, 3, 64, 43)]
     check(arrays, 300, 200)
-    exact = predict(model, photo(300, 200), max_side=300)
+    exact = predict(model, photo(300, 200), max_side=np.int64(300))  # type: ignore[arg-type]
     assert model.seen[1] == (1, 3, 300, 200)
     assert np.abs(arrays["saliency"] - exact["saliency"]).max() < 0.1
     assert np.abs(arrays["depth"] - exact["depth"]).mean() < 0.05
@@ -229,12 +229,22 @@ def test_all_kinds_of_image_give_the_same(model: Fake, tmp_path: Path) -> None:
         (np.zeros((0, 5, 3), np.uint8), ValueError, "not empty"),
         (torch.zeros(4, 5, 3, dtype=torch.uint8), ValueError, r"want \(3, H, W\)"),
         (None, TypeError, "NoneType, want a path"),
+        (Image.new("RGB", (0, 5)), ValueError, "a picture of 0x5, want pixels"),
         ("missing.png", PammError, "no such file"),
     ],
 )
 def test_other_images_are_refused(model: Fake, image, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         predict(model, image)
+
+
+def test_a_compiled_predictor_predicts_as_it_is(model: Fake) -> None:
+    far = Predictor(model, {"depth": Depth(name="depth")}, image_size=(8, 8))
+    expected = predict(far, photo(20, 30))
+    found = predict(torch.compile(far, backend="eager"), photo(20, 30))
+    assert list(found) == ["depth"]
+    np.testing.assert_array_equal(found["depth"], expected["depth"])
+    torch._dynamo.reset()
 
 
 def test_the_models_own_tasks_come_first(model: Fake) -> None:

@@ -37,6 +37,11 @@ def test_where_tasks_look_at_each_other_all_are_computed_and_some_shown():
         assert torch.equal(part(image)["depth"], whole(image)["depth"])
 
 
+def test_a_predictor_of_a_predictor():
+    with pytest.raises(TypeError, match="network: got a Predictor, want the network in it"):
+        Predictor(Predictor(Fake({"semseg": 5}), {"semseg": TASKS["semseg"]}))
+
+
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from pamm.tasks import Task, task_from_dict
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 2
+LONGEST_SIDE = 2**15
+"""Of images, as of `pamm.runtime.ranges.Side`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,8 @@ class Description:
     model: ModelConfig
     """Without a source of backbone weights: these come from the folder, too."""
     tasks: dict[str, Task]
-    """What the outputs mean; empty where the model that was saved had none attached."""
+    """What the outputs mean, of all tasks of the model or some; empty where the model that was
+    saved had none attached."""
     image_size: tuple[int, int] | None
     crop_size: tuple[int, int] | None
     """None in older ones."""
@@ -100,8 +103,8 @@ def read_size(value: Any, where: str) -> tuple[int, int] | None:
     if value is None:
         return None
     height, width = from_json(tuple[int, int], value, where=where)
-    if min(height, width) < 1:
-        raise PammError(f"{where}: got {value}, want height and width of at least 1")
+    if not 1 <= min(height, width) <= max(height, width) <= LONGEST_SIDE:
+        raise PammError(f"{where}: got {value}, want height and width of 1 to {LONGEST_SIDE}")
     return height, width
 
 
@@ -148,9 +151,11 @@ def save(
         training: what a resumed training needs; tensors, numbers and strings only.
         keep: how many of this kind to keep, this one and those of the highest steps.
     """
+    network: Any = model.network
     config = {
         "format": FORMAT,
-        "model": to_json(model.network.config),
+        "model": to_json(network.config),
+        "task_order": list(network.config.tasks),
         "tasks": {name: task.to_dict() for name, task in model.tasks.items()},
         "image_size": model.image_size,
         "crop_size": model.crop_size,
@@ -190,11 +195,10 @@ def read_description(folder: Path) -> Description:
         )
     if found == 1:
         saved["model"] = format_1.new_config(saved["model"])
+    model = from_json(ModelConfig, {**saved["model"], "pretrained": False}, where=f"{file}: model")
     description = Description(
         format=found,
-        model=from_json(
-            ModelConfig, {**saved["model"], "pretrained": False}, where=f"{file}: model"
-        ),
+        model=replace(model, tasks=in_order(model.tasks, saved, file)),
         tasks={
             name: task_from_dict(task, where=f"{file}: tasks.{name}")
             for name, task in saved["tasks"].items()
@@ -205,12 +209,42 @@ def read_description(folder: Path) -> Description:
         step=from_json(int, saved.get("step", 0), where=f"{file}: step"),
     )
     channels = {name: task.channels for name, task in description.tasks.items()}
-    if channels and channels != description.model.tasks:
+    if not channels.items() <= description.model.tasks.items():
         raise PammError(
             f"{file} contradicts itself: the model's tasks are {description.model.tasks}, those "
             f"described are {channels}"
         )
+    for name, task in description.tasks.items():
+        if task.name != name:
+            raise PammError(f"{file}: tasks.{name}.name: got {task.name!r}, want {name!r}")
     return description
+
+
+def in_order(tasks: Mapping[str, int], saved: Mapping[str, Any], file: str) -> dict[str, int]:
+    """The tasks of a model in the order of its weights, which are stacked by task.
+
+    A config.json says it in a list, as programs may sort the keys of its objects; an older one
+    does not.
+
+    Raises:
+        PammError: the list does not name these tasks; or there is none, and the two objects that
+            name them are not in one order.
+    """
+    listed = saved.get("task_order", list(tasks))
+    order = from_json(tuple[str, ...], listed, where=f"{file}: task_order")
+    if sorted(order) != sorted(tasks):
+        raise PammError(
+            f"{file} contradicts itself: task_order is {', '.join(order)}, the model's tasks are "
+            f"{', '.join(tasks)}"
+        )
+    described = list(saved["tasks"])
+    if "task_order" not in saved and set(described) == set(order) and described != list(order):
+        raise PammError(
+            f"{file} contradicts itself: the weights are stacked in the order of model.tasks, "
+            f"{', '.join(order)}, but the tasks described are in another one, "
+            f"{', '.join(described)}: put them back in the order in which they were saved"
+        )
+    return {name: tasks[name] for name in order}
 
 
 def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ def as_picture(image: ImageLike) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, Image.Image):
+        if 0 in image.size:
+            raise ValueError(f"image is a picture of {image.size[0]}x{image.size[1]}, want pixels")
         return rgb_array(image)
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
@@ -115,7 +118,8 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
     """
     if not isinstance(model, nn.Module):
         raise PammError(f"model: got {model!r}, want a network, such as pamm.load({model!r}) gives")
-    given = model if isinstance(model, Predictor) else Predictor(model)
+    inner = getattr(model, "_orig_mod", model)  # of torch.compile, see evaluation_view
+    given = inner if isinstance(inner, Predictor) else Predictor(inner)
     if isinstance(tasks, Mapping):
         chosen = dict(tasks)
     elif not given.tasks:
@@ -132,7 +136,9 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
 
 def check_max_side(max_side: int | None) -> None:
     """Raise unless it is a number of pixels, or None."""
-    if max_side is not None and (type(max_side) is not int or max_side < 1):
+    given: Any = max_side
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if given is not None and (not whole or given < 1):
         raise PammError(f"max_side is {max_side!r}, want a whole number of pixels, at least 1")
 
 

@@ -21,6 +21,9 @@ class Predictor(nn.Module):
             default tasks of the names and channels in `network.config.tasks`, if it has them.
         image_size: of the largest images that it was trained on.
         crop_size: of the crops that it was trained on.
+
+    Raises:
+        TypeError: the network is a Predictor itself.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Predictor(nn.Module):
         crop_size: Size | None = None,
     ) -> None:
         super().__init__()
+        if isinstance(network, Predictor):
+            raise TypeError("network: got a Predictor, want the network in it: its .network")
         self.network = network
         if tasks is None:
             channels = getattr(getattr(network, "config", None), "tasks", {})

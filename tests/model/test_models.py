@@ -186,12 +186,25 @@ def test_a_subset_says_the_same_or_is_refused(model):
     for wrong in (3, None):
         with pytest.raises(PammError, match=f"tasks: got {wrong}, want one or more of semseg"):
             model.subset(wrong)
+    with pytest.raises(PammError, match=r"unknown task \"\['depth'\]\""):
+        model.subset([["depth"]])
     part = model.subset(["normals", "depth"])
     assert list(part.config.tasks) == ["depth", "normals"]
     with torch.inference_mode():
         whole, some = model(image), part(image)
     for task in some:
         torch.testing.assert_close(some[task], whole[task], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_a_subset_is_of_the_same_type_and_on_the_same_device(name, kind):
+    model = build_model(small(name)).to(kind)
+    if model.tasks_are_independent:
+        part = model.subset("depth")
+        assert {p.dtype for p in part.parameters()} == {kind}
+        assert torch.equal(part.heads()["depth"].weight, model.heads()["depth"].weight)
+        on_meta = model.to("meta").subset("depth")
+        assert {p.device.type for p in on_meta.parameters()} == {"meta"}
 
 
 def test_what_is_saved_comes_back_with_all_tasks_or_some(model, tmp_path):
@@ -301,7 +314,9 @@ def test_weights_of_what_a_model_does_not_make_are_refused(name, model, setting,
     made = getattr(model.train()(torch.rand(2, 3, 32, 32)), setting)
     settings = TrainConfig(batch_size=2, **{setting: 0.5})
     if made is None or made == ():
-        message = f"train.{setting}: got 0.5, but {type(model).__name__} {lacks}: leave it"
+        message = (
+            f"train.{setting}: got 0.5, but {type(model).__name__} {lacks}: want --train.{setting}"
+        )
         with pytest.raises(PammError, match=message):
             check_first_step(model, (32, 32), settings)
     else:

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from pamm.errors import PammError
 from pamm.runtime.precision import forward
 
 
@@ -39,3 +40,14 @@ def test_what_surrounds_the_call_decides_otherwise():
     with torch.autocast("cpu", torch.bfloat16):
         forward(net, torch.randn(1, 3, 5, 5))
     assert net.made_in == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [(torch.float16, "bf16-mixed"), (torch.bfloat16, "16-mixed")]
+)
+def test_other_sixteen_bits_than_the_networks_are_refused(kind, other):
+    net = Net().to(kind)
+    message = f"got '{other}' for a network in {str(kind)[6:]}; want '32-true'"
+    with pytest.raises(PammError, match=message):
+        forward(net, torch.rand(1, 3, 4, 4), other)
+    assert forward(net, torch.rand(1, 3, 4, 4))["depth"].dtype == torch.float32

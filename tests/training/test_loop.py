@@ -533,9 +533,11 @@ main(sys.argv[2:])
 def limited(folder: Path, size: int, *arguments: str) -> subprocess.CompletedProcess:
     """A command that may write no file of more than so many bytes, as on a full disk."""
     (folder / "limited.py").write_text(LIMITED)  # a file, as further processes run it again
+    # Nor of compiled modules, whose files older versions of Python leave cut off.
+    environment = {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [sys.executable, str(folder / "limited.py"), str(size), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         timeout=300,

@@ -154,28 +154,20 @@ def experiment_of(name: str, model: str | None = None) -> Any:
     Args:
         name: the preset or file.
         model: another model than its own; of a preset that there is for this one, too, that preset.
-            What else the other model has by default is said on standard error.
     """
     from pamm import presets
 
-    if model and f"{name}-{model}" in presets.PRESETS:
-        return presets.preset(f"{name}-{model}").experiment
-    if model:
-        own = experiment_of(name)
-        other = own.with_model(model)
-        fields = [f.name for f in dataclasses.fields(other.model) if not hasattr(own.model, f.name)]
-        options = [
-            f"--model.{field.replace('_', '-')} {getattr(other.model, field)}" for field in fields
-        ]
-        if options:
-            print(
-                f"pamm: {name!r} does not say what only {model} has; by default: "
-                f"{' '.join(options)}",
-                file=sys.stderr,
-            )
-        return other
+    if model is not None:
+        if own := presets.preset_of_model(name, model):
+            return presets.preset(own).experiment
+        return experiment_of(name).with_model(model)
     path = Path(name)
     if (path / "model.safetensors").is_file():  # a checkpoint of a run
+        if not (path.parent / "experiment.json").is_file():
+            raise PammError(
+                f"{name!r} is a model without the experiment.json of its training: give a preset's "
+                "name, or such a file"
+            )
         name, path = str(path.parent), path.parent
     if (path / "experiment.json").is_file() and name not in presets.PRESETS:
         raise PammError(
@@ -187,6 +179,24 @@ def experiment_of(name: str, model: str | None = None) -> Any:
     from pamm.config import read_experiment
 
     return read_experiment(path)
+
+
+def note_defaults(name: str, config: Any) -> None:
+    """Say on standard error what a model has by default, as the experiment is another model's.
+
+    Args:
+        name: the preset or file of the experiment.
+        config: the model's.
+    """
+    own = experiment_of(name).model
+    fields = [
+        f"{field.name} {getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
+        if not hasattr(own, field.name) and getattr(config, field.name) == field.default
+    ]
+    if fields:
+        what = f"{name!r} is of {own.name}; {config.name} has by default {', '.join(fields)}"
+        print(f"pamm: {what}", file=sys.stderr)
 
 
 def other_model(arguments: Sequence[str]) -> tuple[str | None, list[str]]:

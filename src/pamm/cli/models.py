@@ -11,11 +11,13 @@ from pamm.cli.arguments import (
     Run,
     experiment_of,
     first_argument,
+    note_defaults,
     note_missing_library,
     other_model,
     parse,
 )
 from pamm.errors import PammError
+from pamm.presets import preset_of_model
 from pamm.runtime.ranges import BatchSize, Factor, Processes, Side
 
 
@@ -52,6 +54,8 @@ def train(arguments: Sequence[str]) -> None:
             optim: The optimiser.
             train: The training.
         """
+        if model_name and not preset_of_model(name, model_name):
+            note_defaults(name, model)
         experiment = Experiment(model=model, data=data, optim=optim, train=train)
         experiment = experiment.changed_from(base, tasks)
         note_missing_library()
@@ -59,7 +63,8 @@ def train(arguments: Sequence[str]) -> None:
         if is_first():
             print(f"trained model: {folder}\nscores:        pamm evaluate {out}")
 
-    parse(command, rest, f"pamm train {name}")
+    other = f" --model {model_name}" if model_name else ""
+    parse(command, rest, f"pamm train {name}{other}")
 
 
 def evaluate(arguments: Sequence[str]) -> None:
@@ -206,6 +211,8 @@ def describe(arguments: Sequence[str]) -> None:
         from pamm.model.describe import print_description
 
         experiment = experiment_of(preset, model)
+        if model and not preset_of_model(preset, model):
+            note_defaults(preset, experiment.model)
         print_description(experiment.model, size or experiment.data.size)
 
     parse(command, arguments, "pamm describe")

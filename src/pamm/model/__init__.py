@@ -38,7 +38,7 @@ def model_type(name: str) -> type[Model]:
         PammError: an unknown name; the message lists the known ones.
     """
     if not isinstance(name, str):
-        raise PammError(f"model: got {name!r}, want a name: {', '.join(MODELS)}")
+        raise PammError(f"name: got {name!r}, want one of {', '.join(MODELS)}")
     if name not in MODELS:
         raise PammError(unknown("model", name, MODELS))
     return MODELS[name]

@@ -252,7 +252,8 @@ class Model(nn.Module, ABC):
             bias.fill_(value)
 
     def subset(self, tasks: str | Sequence[str]) -> Self:
-        """A model of some of the tasks, or one, with copies of their weights, in their order here.
+        """A model of some of the tasks, or one, with copies of their weights, in their order here,
+        where it is and in the type that it has.
 
         In evaluation mode its outputs equal the whole model's, since tasks share only what is kept.
 
@@ -270,7 +271,9 @@ class Model(nn.Module, ABC):
             )
         keep = [i for i, name in enumerate(self.config.tasks) if name in chosen]
         channels = {name: self.config.tasks[name] for name in chosen}
+        like = next(self.parameters())
         part = type(self)(replace(self.config, tasks=channels, pretrained=False))
+        part.to(like.device, like.dtype)
         whole, total = self.state_dict(), len(self.config.tasks)
         part.load_state_dict(
             {
@@ -299,6 +302,6 @@ def chosen_names(tasks: str | Iterable[str], known: Mapping[str, Any]) -> list[s
     if not given:
         raise PammError(f"tasks: got none, {wanted}")
     for name in given:
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise PammError(unknown("task", str(name), known))
     return given

@@ -8,7 +8,7 @@ from pamm.errors import PammError, unknown
 from pamm.presets import nyud, pascal_context, synthetic
 from pamm.presets.recipe import Preset, Recipe
 
-__all__ = ["PRESETS", "RECIPES", "Preset", "preset"]
+__all__ = ["PRESETS", "RECIPES", "Preset", "preset", "preset_of_model"]
 
 RECIPES: dict[str, Recipe] = {
     **synthetic.RECIPES,
@@ -18,6 +18,15 @@ RECIPES: dict[str, Recipe] = {
 PRESETS: dict[str, Preset] = {
     name: preset for own, recipe in RECIPES.items() for name, preset in recipe.presets(own)
 }
+
+
+def preset_of_model(name: str, model: str) -> str | None:
+    """The name of a model's preset in the recipe that a preset is of, if there are both."""
+    for own, recipe in RECIPES.items():
+        names = {of: recipe.name_of(of, own) for of in recipe.models}
+        if name in names.values():
+            return names.get(model)
+    return None
 
 
 def preset(name: str) -> Preset:

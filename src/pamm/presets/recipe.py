@@ -67,11 +67,16 @@ class Recipe:
     models: Mapping[str, OfModel]
     """By the name in `MODELS`; "pamm" is the one that has the recipe's own name."""
 
+    @staticmethod
+    def name_of(model: str, name: str) -> str:
+        """The name of a model's preset: `<name>` for PAMM, `<name>-<model>` for the others."""
+        return name if model == "pamm" else f"{name}-{model}"
+
     def presets(self, name: str) -> Iterator[tuple[str, Preset]]:
-        """(name, preset) of each model: `<name>` for PAMM, `<name>-<model>` for the others."""
+        """(name, preset) of each model."""
         for model, of in self.models.items():
             yield (
-                name if model == "pamm" else f"{name}-{model}",
+                self.name_of(model, name),
                 Preset(
                     summary=self.summary + of.note,
                     hardware=self.hardware,

@@ -30,13 +30,19 @@ def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -
             type of the parameters.
 
     Raises:
-        PammError: another precision.
+        PammError: another precision, or one of other 16 bits than the network's.
     """
     if precision not in get_args(Precision):
         raise PammError(unknown("precision", str(precision), get_args(Precision)))
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
     if like is not None:
         image = image.to(like.device, like.dtype)
+        halves = _HALVES.get(precision, like.dtype)
+        if like.dtype in _HALVES.values() and halves != like.dtype:
+            raise PammError(
+                f"precision: got {precision!r} for a network in {str(like.dtype)[6:]}; want "
+                "'32-true', which computes in the type of the network"
+            )
     with arithmetic(precision, image.device.type):
         logits = model(image)
     return {name: value.float() for name, value in logits.items()}

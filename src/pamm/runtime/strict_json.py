@@ -125,7 +125,8 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
             value = {key: given for key, given in value.items() if key != "name"}
         except PammError as error:
             raise PammError(f"{where}: {error}") from None
-    hints = typing.get_type_hints(kind)
+    declared = typing.get_type_hints(kind)  # of its class variables, too
+    hints = {field.name: declared[field.name] for field in dataclasses.fields(kind)}
     for key in value:
         if key not in hints:
             raise PammError(f"{where}: {unknown('field', key, hints)}")

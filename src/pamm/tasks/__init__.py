@@ -54,7 +54,11 @@ def task_from_dict(values: Mapping[str, Any], *, where: str = "task") -> Task:
     if not isinstance(kind, str):
         raise PammError(f"{where} without 'type': give one of {', '.join(TASK_TYPES)}")
     fields = {key: value for key, value in values.items() if key != "type"}
-    return from_json(_task_type(kind), fields, where=where)
+    try:
+        task_type = _task_type(kind)
+    except PammError as error:
+        raise PammError(f"{where}: {error}") from None
+    return from_json(task_type, fields, where=where)
 
 
 def _task_type(name: str) -> type[Task]:

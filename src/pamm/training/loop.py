@@ -186,8 +186,8 @@ def check_first_step(network: Model, size: tuple[int, int], settings: TrainConfi
         given, default = getattr(settings, name), getattr(TrainConfig, name)
         if given != default and not made:
             raise PammError(
-                f"train.{name}: got {given:g}, but {type(network).__name__} {lacks}: leave it "
-                f"{default:g}"
+                f"train.{name}: got {given:g}, but {type(network).__name__} {lacks}: want "
+                f"--train.{name} {default:g}"
             )
 
 
