@@ -321,6 +321,7 @@ def test_weights_of_what_a_model_does_not_make_are_refused(name, model, setting,
             check_first_step(model, (32, 32), settings)
     else:
         check_first_step(model, (32, 32), settings)
+    check_first_step(model, (32, 32), TrainConfig(batch_size=2, **{setting: 0}))
     check_first_step(model, (32, 32), TrainConfig(batch_size=2))
 
 

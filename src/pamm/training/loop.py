@@ -184,7 +184,7 @@ def check_first_step(network: Model, size: tuple[int, int], settings: TrainConfi
         ("penalty", "has no penalty", outputs.penalty is not None),
     ):
         given, default = getattr(settings, name), getattr(TrainConfig, name)
-        if given != default and not made:
+        if given not in (0, default) and not made:
             raise PammError(
                 f"train.{name}: got {given:g}, but {type(network).__name__} {lacks}: want "
                 f"--train.{name} {default:g}"
