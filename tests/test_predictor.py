@@ -47,7 +47,7 @@ def test_a_predictor_of_a_predictor():
     [
         ([], "tasks: got none, want one or more of semseg, depth"),
         (3, "tasks: got 3, want one or more of semseg, depth"),
-        (None, "tasks: got None, want one or more"),
+        (None, "tasks: got none, want one or more"),
         (["dept"], "did you mean"),
     ],
 )

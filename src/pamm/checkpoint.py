@@ -23,6 +23,7 @@ from pamm.predictor import Predictor
 from pamm.runtime.device import torch_device
 from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
 from pamm.runtime.hub import one_try
+from pamm.runtime.ranges import Side, check_values
 from pamm.runtime.run_folder import folders, newest
 from pamm.runtime.strict_json import from_json, read_json, to_json
 from pamm.runtime.tensor_files import check_tensors, read_weights, write_training, write_weights
@@ -30,8 +31,6 @@ from pamm.tasks import Task, task_from_dict
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 2
-LONGEST_SIDE = 2**15
-"""Of images, as of `pamm.runtime.ranges.Side`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +101,9 @@ def read_size(value: Any, where: str) -> tuple[int, int] | None:
     """
     if value is None:
         return None
-    height, width = from_json(tuple[int, int], value, where=where)
-    if not 1 <= min(height, width) <= max(height, width) <= LONGEST_SIDE:
-        raise PammError(f"{where}: got {value}, want height and width of 1 to {LONGEST_SIDE}")
-    return height, width
+    size = from_json(tuple[int, int], value, where=where)
+    check_values({where: tuple[Side, Side]}, {where: size}, str)
+    return size
 
 
 def find(source: str | Path, *, checkpoint: str = "last") -> Path:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pamm.data import DataConfig, dataset_tasks, select_tasks
+from pamm.data import DataConfig, dataset_tasks
 from pamm.errors import PammError
 from pamm.model import ModelConfig, model_type
-from pamm.model.base import chosen_names
 from pamm.runtime.distributed import will_be_first
 from pamm.runtime.files import check_folder, locked, reason
 from pamm.runtime.run_folder import folders
+from pamm.runtime.select import select_tasks
 from pamm.runtime.strict_json import from_json, read_json, to_json
 from pamm.training.loop import matching_tasks, train
 from pamm.training.optim import OptimConfig
@@ -36,7 +36,7 @@ class Experiment:
         Raises:
             PammError: a task that it does not have, or none.
         """
-        chosen = chosen_names(names, self.model.tasks)
+        chosen = select_tasks(self.model.tasks, names)
         tasks = {name: c for name, c in self.model.tasks.items() if name in chosen}
         return replace(self, model=replace(self.model, tasks=tasks))
 

@@ -17,11 +17,11 @@ from pamm.data.geometry import border_to
 from pamm.data.sample import collate
 from pamm.data.transforms import EvalTransform
 from pamm.errors import PammError, unknown
-from pamm.model.base import chosen_names
 from pamm.pictures.images import read_image, rgb_array, strips
 from pamm.predictor import Predictor
-from pamm.runtime.inference import evaluation_view
+from pamm.runtime.inference import evaluation_view, uncompiled
 from pamm.runtime.precision import Precision, forward
+from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
@@ -118,7 +118,7 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
     """
     if not isinstance(model, nn.Module):
         raise PammError(f"model: got {model!r}, want a network, such as pamm.load({model!r}) gives")
-    inner = getattr(model, "_orig_mod", model)  # of torch.compile, see evaluation_view
+    inner = uncompiled(model)
     given = inner if isinstance(inner, Predictor) else Predictor(inner)
     if isinstance(tasks, Mapping):
         chosen = dict(tasks)
@@ -127,8 +127,7 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
             "the model does not say what its outputs mean: give tasks={name: Task, ...}"
         )
     else:
-        names = chosen_names(given.tasks if tasks is None else tasks, given.tasks)
-        chosen = {name: given.tasks[name] for name in names}
+        chosen = select_tasks(given.tasks, tasks)
     if not chosen:
         raise PammError("no tasks to predict; give at least one")
     return Predictor(given.network, chosen, image_size=given.image_size, crop_size=given.crop_size)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from pamm.model import Model
-from pamm.model.base import chosen_names
+from pamm.runtime.select import select_tasks
 from pamm.tasks import Task, default_task
 
 Size = tuple[int, int]
@@ -58,9 +58,9 @@ class Predictor(nn.Module):
         Raises:
             PammError: an unknown task, or none.
         """
-        named, network = chosen_names(tasks, self.tasks), self.network
+        named, network = select_tasks(self.tasks, tasks or ()), self.network
         if isinstance(network, Model) and network.tasks_are_independent:
-            network = network.subset(named)
+            network = network.subset(list(named))
         chosen = {name: task for name, task in self.tasks.items() if name in named}
         sizes = {"image_size": self.image_size, "crop_size": self.crop_size}
         return Predictor(network, chosen, **sizes).train(self.training)

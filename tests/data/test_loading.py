@@ -158,7 +158,7 @@ def test_config_builds_the_data_set(rooms: Synthetic) -> None:
         ({"name": "sinthetic"}, "train", None, "did you mean 'synthetic'"),
         ({}, "vall", None, "did you mean 'val'"),
         ({}, "train", ["semsg"], "did you mean 'semseg'"),
-        ({}, "train", [], "no task chosen"),
+        ({}, "train", [], "tasks: got none, want one or more of"),
         ({"size": (8, 32)}, "train", None, "at least 16"),
         ({"train_count": 0}, "train", None, "train_count: got 0, want 1 to"),
     ],

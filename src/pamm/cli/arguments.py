@@ -182,12 +182,18 @@ def experiment_of(name: str, model: str | None = None) -> Any:
 
 
 def note_defaults(name: str, config: Any) -> None:
-    """Say on standard error what a model has by default, as the experiment is another model's.
+    """Say on standard error what a model has by default, if the experiment is another model's.
+
+    Where the recipe of a preset has one for the model, that one says it all.
 
     Args:
         name: the preset or file of the experiment.
         config: the model's.
     """
+    from pamm.presets import preset_of_model
+
+    if preset_of_model(name, config.name):
+        return
     own = experiment_of(name).model
     fields = [
         f"{field.name} {getattr(config, field.name)}"

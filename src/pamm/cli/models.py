@@ -17,7 +17,6 @@ from pamm.cli.arguments import (
     parse,
 )
 from pamm.errors import PammError
-from pamm.presets import preset_of_model
 from pamm.runtime.ranges import BatchSize, Factor, Processes, Side
 
 
@@ -54,8 +53,7 @@ def train(arguments: Sequence[str]) -> None:
             optim: The optimiser.
             train: The training.
         """
-        if model_name and not preset_of_model(name, model_name):
-            note_defaults(name, model)
+        note_defaults(name, model)
         experiment = Experiment(model=model, data=data, optim=optim, train=train)
         experiment = experiment.changed_from(base, tasks)
         note_missing_library()
@@ -211,8 +209,7 @@ def describe(arguments: Sequence[str]) -> None:
         from pamm.model.describe import print_description
 
         experiment = experiment_of(preset, model)
-        if model and not preset_of_model(preset, model):
-            note_defaults(preset, experiment.model)
+        note_defaults(preset, experiment.model)
         print_description(experiment.model, size or experiment.data.size)
 
     parse(command, arguments, "pamm describe")

@@ -4,7 +4,7 @@ To add a data set of files: declare a `FileDataset`, as `nyud.py` does, and add 
 `loading.py`. Others derive from `MultiTaskDataset`, and give raw samples from `load`.
 """
 
-from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.dataset import Draw, MultiTaskDataset
 from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.loading import (
@@ -32,6 +32,7 @@ from pamm.data.transforms import (
 )
 from pamm.data.verify import Finding, Report, verify
 from pamm.data.write_layout import WRITERS, write_folder_layout, write_nyud_layout
+from pamm.runtime.select import select_tasks
 
 __all__ = [
     "DATASETS",

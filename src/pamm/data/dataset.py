@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform, draw_generator
 from pamm.errors import PammError, unknown
+from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
 
 
@@ -95,18 +96,3 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         if self.transform is None:
             return sample
         return self.transform(sample, draw_generator(draw.seed, draw.epoch, index))
-
-
-def select_tasks(known: Mapping[str, Task], names: Iterable[str] | None) -> dict[str, Task]:
-    """The named tasks out of `known`, in the order of the names; None = all.
-
-    Raises:
-        PammError: a name that is not known, or no name at all.
-    """
-    names = list(known if names is None else names)
-    for name in names:
-        if name not in known:
-            raise PammError(unknown("task", name, known))
-    if not names:
-        raise PammError(f"no task chosen; name at least one of {', '.join(known)}")
-    return {name: known[name] for name in names}

@@ -22,7 +22,7 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pamm.data.dataset import Draw, MultiTaskDataset, select_tasks
+from pamm.data.dataset import Draw, MultiTaskDataset
 from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
@@ -33,6 +33,7 @@ from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch
 from pamm.errors import PammError, unknown
 from pamm.runtime.processes import end_with_owner
 from pamm.runtime.ranges import Count, Factor, Share, Side, Workers, check_fields
+from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
 
 DATASETS: dict[str, type[MultiTaskDataset]] = {

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pamm.data.checks import Check, Seen, look_at
-from pamm.data.dataset import select_tasks
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.data.label_checks import Cases, check_labels
 from pamm.data.left_over import left_over
 from pamm.errors import PammError
 from pamm.runtime.progress import progress
+from pamm.runtime.select import select_tasks
 from pamm.runtime.text import counted
 
 EXAMPLES = 3  # files named per finding

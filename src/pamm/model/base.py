@@ -9,7 +9,6 @@ from abc import ABC, abstractmethod
 from collections.abc import (
     Callable,
     ItemsView,
-    Iterable,
     Iterator,
     KeysView,
     Mapping,
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from pamm.errors import PammError, check_name, unknown
+from pamm.errors import PammError, check_name
 from pamm.model.backbone import TAPS, Backbone
 from pamm.model.layers.normalisation import (
     check_image,
@@ -34,6 +33,7 @@ from pamm.model.layers.normalisation import (
 )
 from pamm.runtime.ranges import Channels, Decay, Range, Share, check_fields
 from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD, Colour
+from pamm.runtime.select import select_tasks
 
 Deviation = Annotated[float, Range(0, 1000, open_low=True)]
 
@@ -261,7 +261,7 @@ class Model(nn.Module, ABC):
             PammError: a task that this model does not have, or none at all; or a model whose tasks
                 look at each other, as the rest would predict something else.
         """
-        named = chosen_names(tasks, self.config.tasks)
+        named = select_tasks(self.config.tasks, tasks or ())
         chosen = [name for name in self.config.tasks if name in named]
         if not self.tasks_are_independent and len(chosen) < len(self.config.tasks):
             raise PammError(
@@ -285,23 +285,3 @@ class Model(nn.Module, ABC):
             }
         )
         return part.train(self.training)
-
-
-def chosen_names(tasks: str | Iterable[str], known: Mapping[str, Any]) -> list[str]:
-    """Some names of tasks, or one, as a list.
-
-    Raises:
-        PammError: an unknown one, or none; or no names at all.
-    """
-    wanted = f"want one or more of {', '.join(known)}"
-    if isinstance(tasks, str):
-        tasks = [tasks]
-    if not isinstance(tasks, Iterable):
-        raise PammError(f"tasks: got {tasks!r}, {wanted}")
-    given = list(tasks)
-    if not given:
-        raise PammError(f"tasks: got none, {wanted}")
-    for name in given:
-        if not isinstance(name, str) or name not in known:
-            raise PammError(unknown("task", str(name), known))
-    return given

@@ -23,11 +23,15 @@ def evaluation_view(model: M) -> M:
     return view
 
 
+def uncompiled(module: nn.Module) -> Any:
+    """The module that `torch.compile` was given; any other as it is."""
+    return getattr(module, "_orig_mod", module)
+
+
 def _view(module: Any, done: dict[int, Any]) -> Any:
+    module = uncompiled(module)  # what is compiled is bound to the module itself, and its mode
     if isinstance(module, torch.jit.ScriptModule):
         return module
-    if "_orig_mod" in module._modules:  # torch.compile: bound to the module itself, and its mode
-        return _view(module._modules["_orig_mod"], done)
     if id(module) not in done:
         done[id(module)] = view = object.__new__(type(module))
         view.__dict__.update({k: _held(v, done) for k, v in list(module.__dict__.items())})

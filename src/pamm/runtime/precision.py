@@ -37,8 +37,8 @@ def forward(model: nn.Module, image: Tensor, precision: Precision = "32-true") -
     like = next((p for p in model.parameters() if p.is_floating_point()), None)
     if like is not None:
         image = image.to(like.device, like.dtype)
-        halves = _HALVES.get(precision, like.dtype)
-        if like.dtype in _HALVES.values() and halves != like.dtype:
+        inside = _HALVES.get(precision, like.dtype)
+        if like.dtype in _HALVES.values() and inside != like.dtype:
             raise PammError(
                 f"precision: got {precision!r} for a network in {str(like.dtype)[6:]}; want "
                 "'32-true', which computes in the type of the network"
