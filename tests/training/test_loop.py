@@ -23,7 +23,7 @@ from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import PAMMConfig
+from pamm.model import PAMMConfig, build_model
 from pamm.runtime.strict_json import to_json
 from pamm.runtime.tensor_files import read_training
 from pamm.tasks import default_task
@@ -200,6 +200,25 @@ def test_checkpointing_gradients_changes_no_weight(tmp_path):
         model = replace(experiment.model, backbone="test_vit", stride=None)
         run_experiment(replace(experiment, model=model), tmp_path / str(on))
     assert_same(tmp_path / "False", tmp_path / "True")
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.5}, {"gradient_checkpointing": True}])
+def test_a_frozen_backbone_stays_as_it_was(tmp_path, settings):
+    """Its weights and the statistics of its norms; the rest is trained, and resumes bit-equal."""
+    vit = "gradient_checkpointing" in settings  # which models with batch norms leave alone
+    experiment = tiny(steps=3, validate_every=9, checkpoint_every=1, keep=3, **settings)
+    model = replace(experiment.model, backbone="test_vit" if vit else "test_resnet")
+    frozen = replace(experiment, model=model, optim=OptimConfig(lr=1e-3, backbone=0.0))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run_experiment(frozen, whole)
+    torch.manual_seed(frozen.train.seed)
+    for name, tensor in build_model(model).state_dict().items():
+        same = torch.equal(weights(whole)[name], tensor)
+        assert same == name.startswith("backbone."), name
+    shutil.copytree(whole, broken)
+    shutil.rmtree(broken / "last-000003")
+    run_experiment(frozen, broken, resume=True)
+    assert_same(whole, broken)
 
 
 def test_two_processes_train_one_model(tmp_path):

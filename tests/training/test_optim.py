@@ -57,7 +57,7 @@ def test_layers_of_the_backbone_learn_slower_the_deeper_they_are():
     """A ViT by hand: embedding 0, blocks 1 to depth, the final norm with the last of them."""
     model = PAMM(PAMMConfig(tasks={"depth": 1}, backbone="test_vit", d_model=16, d_state=2))
     depth = len(model.backbone.net.blocks)
-    scales = rate_scales(model, 0.5)
+    scales = rate_scales(model, OptimConfig(layer_decay=0.5))
     assert scales["backbone.net.patch_embed.proj.weight"] == 0.5 ** (depth + 1)
     assert scales["backbone.net.pos_embed"] == 0.5 ** (depth + 1)
     for i in range(depth):
@@ -71,11 +71,32 @@ def test_layers_of_the_backbone_learn_slower_the_deeper_they_are():
         assert rates[id(parameter)] == 3.0 * scales.get(name, 1.0), name
 
 
+def test_the_backbone_learns_at_a_share_of_the_rate():
+    model = PAMM(PAMMConfig(tasks={"depth": 1}, backbone="test_vit", d_model=16, d_state=2))
+    optimizer = make_optimizer(model, OptimConfig(lr=1.0, backbone=0.25))
+    set_learning_rate(optimizer, 2.0)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        assert rates[id(parameter)] == (0.5 if name.startswith("backbone.") else 2.0), name
+    both = rate_scales(model, OptimConfig(backbone=0.25, layer_decay=0.5))
+    decayed = rate_scales(model, OptimConfig(layer_decay=0.5))
+    assert both == {name: 0.25 * scale for name, scale in decayed.items()}
+
+
+def test_a_frozen_backbone_is_not_in_the_optimiser():
+    model = PAMM(PAMMConfig(tasks={"depth": 1}, backbone="test_vit", d_model=16, d_state=2))
+    model.backbone.freeze()
+    groups = make_optimizer(model, OptimConfig(backbone=0)).param_groups
+    trained = {id(p) for group in groups for p in group["params"]}
+    for name, parameter in model.named_parameters():
+        assert (id(parameter) in trained) == (not name.startswith("backbone.")), name
+
+
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_convnext", "test_efficientnet"])
 def test_other_backbones_have_layers_too(backbone):
     config = PAMMConfig(tasks={"depth": 1}, backbone=backbone, d_model=16, d_state=2, drop_path=0)
     model = PAMM(config)
-    scales = rate_scales(model, 0.9)
+    scales = rate_scales(model, OptimConfig(layer_decay=0.9))
     names = {name for name, _ in model.named_parameters() if name.startswith("backbone.net.")}
     assert set(scales) == names
     assert len(set(scales.values())) > 3
@@ -98,7 +119,15 @@ def test_the_average_of_the_weights_by_hand():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"layer_decay": 0}, {"layer_decay": 1.5}, {"lr": 0}, {"weight_decay": -1}, {"warmup": -1}],
+    [
+        {"layer_decay": 0},
+        {"layer_decay": 1.5},
+        {"backbone": -0.1},
+        {"backbone": 2},
+        {"lr": 0},
+        {"weight_decay": -1},
+        {"warmup": -1},
+    ],
 )
 def test_bad_values(changes):
     with pytest.raises(PammError):

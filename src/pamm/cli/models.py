@@ -215,6 +215,32 @@ def describe(arguments: Sequence[str]) -> None:
     parse(command, arguments, "pamm describe")
 
 
+def backbones(arguments: Sequence[str]) -> None:
+    """List the backbones with pretrained weights: pamm backbones [NAME...]."""
+
+    def command(
+        names: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = [],  # noqa: B006
+        size: tuple[Side, Side] = (224, 224),
+    ) -> None:
+        """List which backbones can start pretrained here: what they cost, where weights come from.
+
+        Weights come by pip (`package:...`), or from timm's collection on the Hugging Face hub
+        (`True`).
+
+        Args:
+            names: timm models to list, too, beside those that come by pip, those of the presets
+                and those in the hub's cache here.
+            size: Height and width of the image that the operations are counted for.
+        """
+        from pamm.model.backbone_table import print_backbones
+        from pamm.presets import PRESETS
+
+        models = [preset.experiment.model for preset in PRESETS.values()]
+        print_backbones([*(m.backbone for m in models if m.pretrained is True), *names], size)
+
+    parse(command, arguments, "pamm backbones")
+
+
 def presets(arguments: Sequence[str]) -> None:
     """List the presets with their hardware, time and expected scores: pamm presets."""
 

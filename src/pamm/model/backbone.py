@@ -6,11 +6,9 @@ model (Swin, ConvNeXt, ResNet) gives its last four stages, each on its own.
 """
 
 import math
-import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from itertools import chain, product
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
@@ -20,13 +18,15 @@ from torch.func import functional_call
 
 from pamm.errors import PammError, unknown
 from pamm.model.layers.linear import replace_linear_layers
+from pamm.model.weights import NO_CLASSIFIER, LoadedWeights, load_weights, parts_of
 from pamm.runtime.hub import one_try
+from pamm.runtime.notes import note
+from pamm.runtime.text import first_line
 
 TAPS = 4
 SIZES_TRIED = ((1, 2), (5, 3))
 """Heights and widths, in units of what they must be multiples of."""
 LARGEST_MULTIPLE = 512
-_WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 _TRIED: dict[tuple[str, tuple[int, ...]], tuple[int, bool]] = {}
 """What was found of backbones in this process, by name and taps: see `Backbone._tried`."""
 
@@ -38,8 +38,10 @@ class Backbone(nn.Module):
 
     Args:
         name: a timm model name, with or without a pretrained tag.
-        pretrained: False for random weights, True for timm's from the hub, or the path of a local
-            file (.safetensors, .pth, or the .npz of the original ViT release).
+        pretrained: False for random weights, True for timm's from the hub, `package:NAME` for those
+            in an installed package (`pamm.model.weights`), or the path of a local file
+            (.safetensors, .pth, or the .npz of the original ViT release). What was taken of them
+            and what was not is told on standard error.
         stages: how many of the four stage maps to give, the last ones.
         drop_path: stochastic depth rate in training.
 
@@ -57,8 +59,9 @@ class Backbone(nn.Module):
         drop_path: float = 0.0,
     ) -> None:
         super().__init__()
-        # timm's models have more methods than nn.Module says.
-        self.net: Any = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
+        #: Any, as timm's models have more methods than nn.Module says.
+        self.net: Any
+        self.net, loaded = create_timm_model(name, pretrained=pretrained, drop_path=drop_path)
         replace_linear_layers(self.net)
         info = list(getattr(self.net, "feature_info", None) or [])
         if len(info) < stages:
@@ -85,6 +88,11 @@ class Backbone(nn.Module):
             _TRIED[tried] = self._tried(name, max(reductions))
         #: An image's sides must be multiples of this.
         self.multiple, self.normed = _TRIED[tried]
+        self.frozen = False
+        #: What is not from random numbers; None where all is.
+        self.weights = loaded.within(self.net.state_dict()) if loaded else None
+        if self.weights:
+            note(f"backbone {name}: {self.weights.text()}")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """(B, 3, H, W), sides multiples of `multiple` -> the stage maps, coarsest last."""
@@ -108,13 +116,25 @@ class Backbone(nn.Module):
         lists = (m for m in self.net.children() if isinstance(m, (nn.Sequential, nn.ModuleList)))
         return [m for modules in lists for m in modules if not isinstance(m, nn.ModuleList)]
 
+    def freeze(self) -> None:
+        """Leave everything as it is from now on: weights, and the statistics of batch norms.
+
+        Nothing is kept for a gradient, and in training there is no drop path either.
+        """
+        self.frozen = True
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; a frozen backbone stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
+
     def recompute(self) -> None:
         """Keep the inputs of the blocks only, and compute the rest again for the gradient.
 
         Batch norms would count a batch twice; models that have some keep everything, as do those
-        for which timm does not offer it.
+        for which timm does not offer it. Of a frozen one nothing is kept anyway.
         """
-        if any(isinstance(m, nn.BatchNorm2d) for m in self.net.modules()):
+        if self.frozen or any(isinstance(m, nn.BatchNorm2d) for m in self.net.modules()):
             return
         with suppress(AttributeError, AssertionError):  # what timm's models say instead of no
             self.net.set_grad_checkpointing(True)
@@ -157,78 +177,62 @@ class Backbone(nn.Module):
         )
 
 
-def create_timm_model(name: str, *, pretrained: bool | str, drop_path: float) -> Any:
-    """The timm model without its head, ready for any image size."""
+def create_timm_model(
+    name: str, *, pretrained: bool | str, drop_path: float
+) -> tuple[Any, LoadedWeights | None]:
+    """The timm model without its head, ready for any image size, and what came into it."""
+    check_timm_name(name)
+    options: dict[str, Any] = {"drop_path_rate": drop_path} if drop_path else {}
+    try:
+        if pretrained is True:
+            return _from_hub(name, options)
+        net = _create_for_any_size(name, {**options, "num_classes": 0})
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise PammError(f"backbone {name!r} has no drop path: set --model.drop-path 0") from error
+    return net, load_weights(net, name, pretrained) if pretrained else None
+
+
+def check_timm_name(name: str) -> None:
+    """Raise unless timm has a model of this name, and weights of its tag, if it has one."""
     if not timm.is_model(name.split(".")[0]):
         known = timm.list_models()
         close = [m for m in known if m.startswith(name.split("_")[0])][:8] or known[:8]
         raise PammError(unknown("backbone", name, close) + " ... (timm.list_models() has them all)")
     if "." in name and name not in (tags := timm.list_pretrained(name.split(".")[0] + ".*")):
         raise PammError(unknown("backbone", name, tags))
-    options: dict[str, Any] = {"num_classes": 0}
-    if drop_path:
-        options["drop_path_rate"] = drop_path
-    problem = ""
-    try:
-        with one_try() if pretrained is True else nullcontext("") as problem:
-            net = _create_for_any_size(name, pretrained is True, options)
-    except TypeError as error:
-        if "drop_path_rate" not in str(error):
-            raise
-        raise PammError(f"backbone {name!r} has no drop path: set --model.drop-path 0") from error
-    except (RuntimeError, OSError) as error:
-        if not pretrained:
-            raise
-        raise PammError(
-            f"backbone {name!r}: the hub gave no weights ({problem or first_line(error)}); give a "
-            "file of them as --model.pretrained FILE, or start without: --model.pretrained False"
-        ) from error
-    if isinstance(pretrained, str):
-        load_weights(net, Path(pretrained), name)
-    return net
 
 
-def _create_for_any_size(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+def _from_hub(name: str, options: dict[str, Any]) -> tuple[Any, LoadedWeights]:
+    """With timm's own weights; those of a whole classifier, as timm then wants every tensor."""
+    with one_try() as problem:
+        try:
+            net = _create_for_any_size(name, {**options, "pretrained": True})
+        except (RuntimeError, OSError) as error:
+            raise PammError(
+                f"backbone {name!r}: the hub gave no weights ({problem or first_line(error)}); "
+                "`pamm backbones` says which come by pip; or give a file of them as "
+                "--model.pretrained FILE, or start without: --model.pretrained False"
+            ) from error
+    whole = frozenset(net.state_dict())
+    net.reset_classifier(0)
+    left = parts_of(whole - set(net.state_dict()))
+    config = net.pretrained_cfg
+    source = f"the hub ({config.get('hf_hub_id') or config.get('url')}; {config.get('license')})"
+    return net, LoadedWeights(
+        source=source,
+        tensors=frozenset(net.state_dict()),
+        left_out=((left, NO_CLASSIFIER),) if left else (),
+    )
+
+
+def _create_for_any_size(name: str, options: dict[str, Any]) -> Any:
     """Families of timm name differently what makes them accept any image size; some always do."""
     for option, value in (("dynamic_img_size", True), ("strict_img_size", False)):
         try:
-            return timm.create_model(name, pretrained=pretrained, **{**options, option: value})
+            return timm.create_model(name, **{**options, option: value})
         except TypeError as error:
             if option not in str(error):
                 raise
-    return timm.create_model(name, pretrained=pretrained, **options)
-
-
-def load_weights(net: nn.Module, path: Path, name: str) -> None:
-    """Fill a timm model from a local file; a classifier in it is left out, nothing may be missing.
-
-    Raises:
-        PammError: no such file, or not the weights of this model.
-    """
-    if not path.is_file():
-        raise PammError(f"pretrained: no file {str(path)!r}; want True, False or a weight file")
-    if path.suffix not in _WEIGHT_FILES:
-        raise PammError(f"pretrained: {path.name!r} is not one of {', '.join(_WEIGHT_FILES)}")
-    try:
-        if path.suffix == ".npz":
-            read: Any = net.load_pretrained
-            read(str(path))
-            return
-        state = timm.models.load_state_dict(str(path))
-        # Each family of timm knows the older names and sizes of its own weights.
-        adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
-        missing = net.load_state_dict(adapt(state, net) if adapt else state, strict=False)[0]
-    except Exception as error:  # unpickling, safetensors and the adapters fail each in their way
-        raise PammError(
-            f"pretrained: {str(path)!r} holds no weights of {name!r} ({first_line(error)})"
-        ) from error
-    if missing:
-        raise PammError(
-            f"pretrained: {str(path)!r} holds no weights of {name!r}: {len(missing)} of "
-            f"{len(net.state_dict())} tensors are missing, such as {missing[0]!r}"
-        )
-
-
-def first_line(error: Exception) -> str:
-    """The beginning of an error's text, for a message of one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return timm.create_model(name, **options)

@@ -98,7 +98,8 @@ class ModelConfig:
     backbone: str = "vit_base_patch16_384.augreg_in21k_ft_in1k"
     """A timm model that has forward_intermediates."""
     pretrained: bool | str = False
-    """Backbone weights: False for none, True for timm's from the hub, or the path of a file."""
+    """Backbone weights: False for none, True for timm's from the hub, package:NAME for those in an
+    installed package (see `pamm backbones`), or the path of a file."""
     stride: Annotated[int, Range(1, 1024)] | None = None
     """Pixels per position of the decoder's maps; None: a ViT's patch size, 16 for other
     backbones."""

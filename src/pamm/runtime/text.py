@@ -87,3 +87,8 @@ def cell(value: float | None, decimals: int) -> str:
     ('0.33', '0.00', '-')
     """
     return "-" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"  # no -0.00
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of an error's text, for a message of one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

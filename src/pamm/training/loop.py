@@ -81,7 +81,9 @@ def train(
     shards = shard if settings.strategy == "fsdp" else None
     fabric = launch(settings.devices, precision=settings.precision, shard=shards)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
-    trained = initial_model(model, data, tasks, settings, processes=fabric.world_size)
+    trained = initial_model(
+        model, data, tasks, settings, processes=fabric.world_size, frozen=optim.backbone == 0
+    )
     network: Any = trained.network
     resumed = restore(run, trained, averaged=averaged, sharded=sharded)
     start, eval_model = resumed.step, resumed.eval_model
@@ -145,12 +147,18 @@ def initial_model(
     settings: TrainConfig,
     *,
     processes: int,
+    frozen: bool,
 ) -> Predictor:
-    """The model before the first step; one process or many start from the same weights."""
+    """The model before the first step; one process or many start from the same weights.
+
+    With a `frozen` backbone, it is left as it is.
+    """
     torch.manual_seed(settings.seed)
     network = build_model(model)
     check_first_step(network, data.size, settings)
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
+    if frozen:
+        network.backbone.freeze()
     if processes > 1:
         synchronise(network)
     if settings.gradient_checkpointing:

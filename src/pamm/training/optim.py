@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pamm.model import Model
-from pamm.runtime.ranges import CountOrZero, Range, Weight, check_fields
+from pamm.runtime.ranges import CountOrZero, Range, Share, Weight, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,24 +31,30 @@ class OptimConfig:
     layer_decay: Annotated[float, Range(0, 1, open_low=True)] = 1.0
     """Factor of the learning rate from one layer of the backbone to the one before it; the last
     layer has it once. 1 = one rate for all, as in the paper's recipe."""
+    backbone: Share = 1.0
+    """Learning rate of the backbone as a share of the rest's. 0 = frozen: its weights, and the
+    statistics of its norms, stay as they are."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
 
 def make_optimizer(model: Model, config: OptimConfig, *, fused: bool = True) -> torch.optim.Adam:
-    """Adam over all parameters of the model, in groups of one weight decay and rate each.
+    """Adam over what is trained of the model, in groups of one weight decay and rate each.
 
     Args:
-        model: whose parameters; it says which get no weight decay, where matrices alone do.
+        model: whose parameters, but for frozen ones; it says which get no weight decay, where
+            matrices alone do.
         config: learning rate, weight decay and the groups it holds for.
         fused: one operation for all parameters; False where a gradient scaler has to undo its
             scale before the gradients are clipped.
     """
-    scales = rate_scales(model, config.layer_decay)
+    scales = rate_scales(model, config)
     spared = model.no_weight_decay() if config.decay_matrices_only else set()
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         groups.setdefault((scales.get(name, 1.0), name not in spared), []).append(p)
     settings = [
         {"params": parameters, "weight_decay": config.weight_decay * decays, "lr_scale": scale}
@@ -57,17 +63,21 @@ def make_optimizer(model: Model, config: OptimConfig, *, fused: bool = True) -> 
     return torch.optim.Adam(settings, lr=config.lr, fused=fused)
 
 
-def rate_scales(model: Model, layer_decay: float) -> dict[str, float]:
-    """{parameter of the backbone: its learning rate in units of the full one}.
+def rate_scales(model: Model, config: OptimConfig) -> dict[str, float]:
+    """{parameter of the backbone: its learning rate in units of the full one}, where it differs.
 
-    The rate of a layer is layer_decay ** (number of layers above it, the rest of the network
-    counting as one), as in the fine-tuning of BEiT. A ViT's final norm goes with its last block.
+    The rate of a layer is share * layer_decay ** (number of layers above it, the rest of the
+    network counting as one), as in the fine-tuning of BEiT. A ViT's final norm goes with its last
+    block.
     """
-    if layer_decay == 1:
+    share, decay = config.backbone, config.layer_decay
+    if share == decay == 1:
         return {}
+    if decay == 1:
+        return {f"backbone.{name}": share for name, _ in model.backbone.named_parameters()}
     layers = model.backbone.layers()
     top = max(layers.values()) + 1
-    return {f"backbone.{name}": layer_decay ** (top - i) for name, i in layers.items()}
+    return {f"backbone.{name}": share * decay ** (top - i) for name, i in layers.items()}
 
 
 def learning_rate(step: int, steps: int, config: OptimConfig) -> float:

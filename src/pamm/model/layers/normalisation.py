@@ -1,6 +1,5 @@
 """An image on its way into a network: looked at, normalised, padded."""
 
-import sys
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch.nn import functional as F
 
 from pamm.errors import PammError
 from pamm.model.layers.constants import constant
+from pamm.runtime.notes import note
 from pamm.runtime.rgb import Colour
 
 ROUNDING = 0.01
@@ -35,10 +35,9 @@ def note_range(image: Tensor) -> None:
     """Say so on standard error if the values of an image are not in 0..1."""
     low, high = (float(value) for value in image.detach().aminmax())
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # nor where they are NaN
-        print(
-            f"pamm: the network was given an image with values from {low:g} to {high:g}, want RGB "
-            "in 0..1, such as bytes / 255: it normalises by itself",
-            file=sys.stderr,
+        note(
+            f"the network was given an image with values from {low:g} to {high:g}, want RGB in "
+            "0..1, such as bytes / 255: it normalises by itself"
         )
 
 
