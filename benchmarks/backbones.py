@@ -49,8 +49,8 @@ program needs, such as OpenCV, which is not used here: `pip install onnx` and
 
 Without `--model.mean` and `--model.std` images are normalised as they were in the pretraining,
 which is 0.5 for the three EfficientNet-Lites. `--optim.backbone 0.1` lets a backbone learn at a
-tenth of the rate of the rest, `--optim.backbone 0` leaves it as it is, and `--optim.layer-decay 0.8`
-slows its lower layers down.
+tenth of the rate of the rest, `--optim.backbone 0` leaves it as it is, and
+`--optim.layer-decay 0.8` slows its lower layers down.
 
 ## Which models serve
 
