@@ -129,7 +129,7 @@ def test_an_unusable_folder_is_a_users_mistake(tmp_path: Path, processes: int) -
 def test_a_childs_failure_is_told(cache: SceneCache) -> None:
     cache.path(1).mkdir(parents=True)  # a folder where a file should go
     (cache.path(1) / "x").touch()
-    own = (cache.seed, cache.height, cache.width, str(cache.root))
+    own = (cache.seed, cache.height, cache.width, str(cache.root), cache.variety)
     with pytest.raises(PammError, match="cannot keep rendered scenes"):
         list(call_in_processes(write_scene, own, [0, 1, 2], 1))
     assert cache.path(0).is_file()

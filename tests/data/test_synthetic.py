@@ -7,13 +7,12 @@ import torch
 from pamm.data import Synthetic
 from pamm.data.rooms import CLASSES, render_room
 from pamm.data.rooms.room import BOUNDARY_SHARE, MEAN_DEPTH
-from pamm.data.synthetic import SEEDS
 from pamm.errors import PammError
 
 
 def test_items_are_exactly_what_was_rendered(rooms: Synthetic) -> None:
     for index in (0, 6, -1):
-        item, room = rooms[index], render_room(SEEDS["train"], index % 7, 24, 32)
+        item, room = rooms[index], render_room(Synthetic.SERIES["train"].seed, index % 7, 24, 32)
         assert np.array_equal(item["image"].numpy(), room.image.transpose(2, 0, 1))
         targets = {name: target.numpy() for name, target in item["targets"].items()}
         assert np.array_equal(targets["depth"][0], room.depth)
@@ -44,7 +43,7 @@ def test_tasks_can_be_chosen(rooms: Synthetic) -> None:
 
 
 def test_train_and_val_share_no_seed_and_no_picture(rooms: Synthetic) -> None:
-    assert SEEDS["train"] != SEEDS["val"]
+    assert Synthetic.SERIES["train"].seed != Synthetic.SERIES["val"].seed
     val = Synthetic("val", size=(24, 32), count=3, root=rooms.cache.root)
     pictures = {item["image"].numpy().tobytes() for item in (*rooms, *val)}
     assert len(pictures) == 10
@@ -69,7 +68,7 @@ def test_size_must_be_a_rooms() -> None:
 
 def test_measured_constants_hold() -> None:
     """Mean depth and boundary share of 24 scenes at the default size, against the constants."""
-    scenes = [render_room(SEEDS["train"], index, 128, 160) for index in range(24)]
+    scenes = [render_room(Synthetic.SERIES["train"].seed, index, 128, 160) for index in range(24)]
     assert np.mean([room.depth.mean() for room in scenes]) == pytest.approx(MEAN_DEPTH, rel=0.1)
     share = np.mean([room.boundary.mean() for room in scenes])
     assert share == pytest.approx(BOUNDARY_SHARE, rel=0.2)

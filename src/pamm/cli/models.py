@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
@@ -72,7 +72,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
     def command(
         run: Run,
-        split: Literal["val", "train"] = "val",
+        split: str = "val",
         checkpoint: Checkpoint = "last",
         root: str | None = None,
         protocol: Protocol = "official",
@@ -89,7 +89,8 @@ def evaluate(arguments: Sequence[str]) -> None:
 
         Args:
             run: Run directory, model folder or Hugging Face hub id.
-            split: Part of the data set.
+            split: Part of the data set: val, train, or another that it has, such as the rooms'
+                materials, furniture and light.
             checkpoint: Which checkpoint of the run.
             root: Folder of the data set, if not where training found it.
             protocol: official: as the published scores are computed; plain: saliency with 255

@@ -24,7 +24,7 @@ from pamm.data.pascal_context import PascalContext
 from pamm.data.prepare import prepare
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
-from pamm.data.synthetic import Synthetic
+from pamm.data.synthetic import Rooms, Synthetic
 from pamm.data.transforms import (
     EvalTransform,
     TrainTransform,
@@ -48,6 +48,7 @@ __all__ = [
     "MultiTaskDataset",
     "PascalContext",
     "Report",
+    "Rooms",
     "Sample",
     "Synthetic",
     "TrainTransform",

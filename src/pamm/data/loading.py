@@ -28,7 +28,7 @@ from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
 from pamm.data.pascal_context import PascalContext
 from pamm.data.sample import Batch, Sample, collate
-from pamm.data.synthetic import Synthetic
+from pamm.data.synthetic import Rooms, Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
 from pamm.errors import PammError, unknown
 from pamm.runtime.processes import end_with_owner
@@ -38,6 +38,7 @@ from pamm.tasks import Task
 
 DATASETS: dict[str, type[MultiTaskDataset]] = {
     "synthetic": Synthetic,
+    "rooms": Rooms,
     "nyud": NYUD,
     "pascal_context": PascalContext,
     "folder": Folder,
@@ -50,17 +51,17 @@ class DataConfig:
     """Which images to train and evaluate on, and how they are augmented."""
 
     name: str = "synthetic"
-    """Name of the data set: synthetic, nyud, pascal_context or folder."""
+    """Name of the data set: synthetic, rooms, nyud, pascal_context or folder."""
     root: str | None = None
-    """Folder of the data set, or one that holds it; for synthetic the folder of the cache. None =
-    the folder in PAMM_DATA; for synthetic that in PAMM_CACHE, or the user's cache. It is kept as an
-    absolute path."""
+    """Folder of the data set, or one that holds it; for rendered rooms the folder of the cache.
+    None = the folder in PAMM_DATA; for rendered rooms that in PAMM_CACHE, or the user's cache. It
+    is kept as an absolute path."""
     size: tuple[Side, Side] = (128, 160)
-    """Height and width of the training crops; synthetic scenes are rendered at it."""
+    """Height and width of the training crops; rooms are rendered at it."""
     train_count: Count | None = None
-    """Use the first so many training images. None = all (synthetic: 600)."""
+    """Use the first so many training images. None = all (synthetic: 600, rooms: 4000)."""
     val_count: Count | None = None
-    """Use the first so many validation images. None = all (synthetic: 150)."""
+    """Use the first so many validation images. None = all (synthetic: 150, rooms: 200)."""
     workers: Workers = 2
     """Processes that load and augment, beside each training process; 0 = none. The batches are the
     same for any number."""
@@ -70,6 +71,9 @@ class DataConfig:
     """Probability of a horizontal flip in training."""
     photometric: Share = 0.5
     """Probability of each step of the photometric distortion in training; 0 = none."""
+    camera: Share = 0.0
+    """Probability of each effect of a camera in training: exposure, white balance, vignetting,
+    blur, noise, JPEG; 0 = none."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -149,6 +153,7 @@ def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> 
         scale=config.scale,
         flip=config.flip,
         photometric=config.photometric,
+        camera=config.camera,
     )
     return build_dataset(config, "train", tasks=tasks, transform=transform)
 

@@ -1,7 +1,8 @@
 """Rendered scenes on disk: one verified .npz file a scene, rebuilt whenever it is damaged.
 
-Folder: `<root>/synthetic/rooms<version>-seed<seed>-<height>x<width>/000042.npz`. Whatever changes a
-pixel is in the folder's name, so sizes, seeds and versions live side by side and nothing is stale.
+Folder: `<root>/synthetic/rooms<version>-seed<seed>-<height>x<width>/000042.npz`, with the variety
+before the seed if it is not the plain one. Whatever changes a pixel is in the folder's name, so
+sizes, seeds and versions live side by side and nothing is stale.
 Files appear under a temporary name and are then renamed: a reader never sees half a scene.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from pamm.data.rooms import LABELS, VERSION, render_room
+from pamm.data.rooms import LABELS, VARIETIES, VERSION, render_room
 from pamm.errors import PammError
 from pamm.runtime.arrays import parse_npy
 from pamm.runtime.files import replacing
@@ -53,14 +54,22 @@ class SceneCache:
         seed: of the generator; a scene is a pure function of (seed, index).
         height, width: pixels.
         root: cache folder; None = `default_root()`.
+        variety: of the rooms, by name.
     """
 
     def __init__(
-        self, seed: int, height: int, width: int, *, root: str | os.PathLike[str] | None = None
+        self,
+        seed: int,
+        height: int,
+        width: int,
+        *,
+        root: str | os.PathLike[str] | None = None,
+        variety: str = "plain",
     ) -> None:
-        self.seed, self.height, self.width = seed, height, width
+        self.seed, self.height, self.width, self.variety = seed, height, width, variety
         self.root = (default_root() if root is None else Path(root).expanduser()).absolute()
-        name = f"rooms{VERSION}.{FORMAT}-seed{seed}-{height}x{width}"
+        kind = "" if variety == "plain" else f"-{variety}{VARIETIES[variety].version}"
+        name = f"rooms{VERSION}.{FORMAT}{kind}-seed{seed}-{height}x{width}"
         self.folder = self.root / "synthetic" / name
 
     def path(self, index: int) -> Path:
@@ -87,7 +96,7 @@ class SceneCache:
 
     def render(self, index: int) -> dict[str, np.ndarray]:
         """All arrays of scene `index`, channels first, from the generator."""
-        room = render_room(self.seed, index, self.height, self.width)
+        room = render_room(self.seed, index, self.height, self.width, self.variety)
         scene = {name: getattr(room, name) for name in ("image", *LABELS)}
         return {
             name: np.ascontiguousarray(array.transpose(2, 0, 1)) if array.ndim == 3 else array
@@ -159,7 +168,7 @@ class SceneCache:
             for index in progress(missing, label=label):
                 self.write(index, self.render(index))
             return
-        own = (self.seed, self.height, self.width, str(self.root))
+        own = (self.seed, self.height, self.width, str(self.root), self.variety)
         work = call_in_processes(write_scene, own, missing, processes)
         for _ in progress(work, total=len(missing), label=label):
             pass
@@ -177,9 +186,9 @@ class SceneCache:
         )
 
 
-def write_scene(seed: int, height: int, width: int, root: str, index: int) -> None:
+def write_scene(seed: int, height: int, width: int, root: str, variety: str, index: int) -> None:
     """Render one scene and put it in its place in the cache, as in a process of its own."""
-    cache = SceneCache(seed, height, width, root=root)
+    cache = SceneCache(seed, height, width, root=root, variety=variety)
     cache.write(index, cache.render(index))
 
 

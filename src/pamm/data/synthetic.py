@@ -1,10 +1,11 @@
-"""The built-in data set: procedural indoor rooms with exact labels for all six tasks.
+"""The built-in data sets: procedural indoor rooms with exact labels for all six tasks.
 
 Nothing is downloaded. Scenes are rendered when they are first asked for and kept in a cache.
 """
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -19,11 +20,18 @@ from pamm.data.transforms import Transform
 from pamm.errors import PammError
 from pamm.tasks import Task
 
-SEEDS = {"train": 1, "val": 2}
-"""Seed of the room generator for each split: they never share one, so no room is in both."""
-COUNTS = {"train": 600, "val": 150}
 SIZE = (128, 160)
 SMALLEST = 16  # pixels: below this a room is not recognisable, nor drawable
+
+
+@dataclass(frozen=True)
+class Series:
+    """The rooms of a split: the seed of the generator, how many there are if nothing else is said,
+    and what they are drawn from."""
+
+    seed: int
+    count: int
+    variety: str = "plain"
 
 
 class Synthetic(MultiTaskDataset):
@@ -34,10 +42,10 @@ class Synthetic(MultiTaskDataset):
     (3,H,W).
 
     Args:
-        split: "train" or "val".
+        split: one of `SERIES`.
         tasks: names of the tasks wanted; None = all six.
         size: (height, width) in pixels, any from 16 up.
-        count: number of scenes; None = 600 train, 150 val. What is there is not rendered again.
+        count: number of scenes; None = that of the series. What is there is not rendered again.
         root: cache folder; None = `PAMM_CACHE`, else the user's cache folder.
         transform: applied to each raw sample; None = samples stay raw.
 
@@ -47,6 +55,8 @@ class Synthetic(MultiTaskDataset):
     """
 
     TASKS: ClassVar[dict[str, Task]] = {name: label.task for name, label in LABELS.items()}
+    SERIES: ClassVar[dict[str, Series]] = {"train": Series(1, 600), "val": Series(2, 150)}
+    """By split; no two share a seed, so no room is in both."""
 
     def __init__(
         self,
@@ -65,10 +75,11 @@ class Synthetic(MultiTaskDataset):
                 f"{SMALLEST} pixels"
             )
         self.size = (int(size[0]), int(size[1]))
-        self.count = COUNTS[split] if count is None else count
+        series = self.SERIES[split]
+        self.count = series.count if count is None else count
         if self.count < 1:
             raise PammError(f"count {count} makes an empty data set; give at least 1 scene")
-        self.cache = SceneCache(SEEDS[split], *self.size, root=root)
+        self.cache = SceneCache(series.seed, *self.size, root=root, variety=series.variety)
         self.cache.ensure(self.count)
 
     def __len__(self) -> int:
@@ -91,6 +102,22 @@ class Synthetic(MultiTaskDataset):
             "id": self.name(index),
             "size": self.size,
         }
+
+
+class Rooms(Synthetic):
+    """The varied rooms: any camera and light, more materials, furniture, things and people.
+
+    Three more splits hold what the training part never has: "materials", "furniture" and "light".
+    """
+
+    SERIES: ClassVar[dict[str, Series]] = {
+        "train": Series(11, 4000, "varied"),
+        "val": Series(12, 200, "varied"),
+        "materials": Series(13, 200, "materials"),
+        "furniture": Series(14, 200, "furniture"),
+        "light": Series(15, 200, "light"),
+    }
+    SPLITS: ClassVar[tuple[str, ...]] = tuple(SERIES)
 
 
 def _target(task: Task, array: np.ndarray) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pamm.data.camera_effects import camera_effects
 from pamm.data.geometry import after_crop, horizontal_flip, pad, scale_and_crop
 from pamm.data.sample import Sample
 from pamm.tasks import Task
@@ -97,7 +98,7 @@ def shift_hue(image: np.ndarray, turns: float) -> np.ndarray:
 
 class TrainTransform:
     """Augment, in this order: random scale, random crop, horizontal flip, photometric distortion,
-    values from 0..255 to 0..1, padding to the size.
+    effects of a camera, values from 0..255 to 0..1, padding to the size.
 
     Args:
         tasks: name -> Task of the targets; what geometry does to their values is theirs to say.
@@ -105,6 +106,7 @@ class TrainTransform:
         scale: smallest and largest factor of the random scale; the published recipe is (0.5, 2).
         flip: probability of the horizontal flip.
         photometric: probability of each of the four photometric steps; 0 leaves colours alone.
+        camera: probability of each of the six effects of a camera (`camera_effects`).
     """
 
     def __init__(
@@ -115,8 +117,10 @@ class TrainTransform:
         scale: tuple[float, float] = (1.0, 1.0),
         flip: float = 0.5,
         photometric: float = 0.5,
+        camera: float = 0.0,
     ) -> None:
-        for name, value in {"flip": flip, "photometric": photometric}.items():
+        chances = {"flip": flip, "photometric": photometric, "camera": camera}
+        for name, value in chances.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} is a probability, 0..1; got {value}")
         if not 0 < scale[0] <= scale[1]:
@@ -128,6 +132,7 @@ class TrainTransform:
         self.scale = scale
         self.flip = flip
         self.photometric = photometric
+        self.camera = camera
 
     def __call__(self, sample: Sample, generator: np.random.Generator) -> Sample:
         """A raw sample -> an augmented one; a pure function of the sample and the generator."""
@@ -141,6 +146,9 @@ class TrainTransform:
         image = sample["image"]
         if self.photometric > 0:
             image = photometric_distortion(image, generator, probability=self.photometric)
+        if self.camera > 0:
+            x = image.numpy().astype(np.float32)
+            image = torch.from_numpy(camera_effects(x, generator, probability=self.camera))
         sample = {**sample, "image": image.float() / 255}
         return sample if self.size is None else pad(sample, self.tasks, self.size)
 

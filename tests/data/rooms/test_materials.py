@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pamm.data.rooms.materials import PATTERNS, Material, Palette, lattice_noise, skin
+from pamm.data.rooms.materials import Material, Palette, skin
+from pamm.data.rooms.patterns import PATTERNS, lattice_noise
 
 COLOURS = tuple(np.array(c) for c in ([0.2, 0.3, 0.4], [0.9, 0.1, 0.5], [0.0, 1.0, 0.7]))
 

@@ -43,17 +43,47 @@ class Camera:
         return (points - self.position) @ self.axes.T
 
 
-def draw_camera(g: Generator, width: float, depth: float) -> Camera:
+def axes_of(yaw: float, pitch: float, roll: float) -> Vector:
+    """The axes of a camera that looks to ``yaw`` (0 is into the room) and up by ``pitch``."""
+    forward = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
+    level = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
+    upright = np.cross(level, forward)
+    right = np.cos(roll) * level + np.sin(roll) * upright
+    return np.stack([right, np.cross(right, forward), forward])
+
+
+def looking_at(position: Vector, target: Vector, roll: float, focal: float) -> Camera:
+    """A camera at ``position`` (3,) with ``target`` (3,) in the middle of its image."""
+    way = target - position
+    yaw = float(np.arctan2(way[0], way[1]))
+    pitch = float(np.arctan2(way[2], np.hypot(way[0], way[1])))
+    return Camera(position, axes_of(yaw, pitch, roll), focal)
+
+
+def draw_camera(g: Generator, size: tuple[float, float, float]) -> Camera:
     """A camera near the front wall at eye height that looks into the room, slightly down."""
+    width, depth, _ = size
     position = np.array([g.uniform(-0.4, 0.4) * width, g.uniform(0.12, 0.3), g.uniform(1.3, 1.75)])
     target = np.array([g.uniform(-0.25, 0.25) * width, depth * g.uniform(0.6, 0.85)])
     aim = target - position[:2]
     yaw = np.arctan2(aim[0], aim[1]) + g.normal(0, 0.08)
     pitch = np.clip(g.normal(-0.22, 0.08), -0.42, 0.0)
     roll = g.normal(0, 0.015)
-    forward = np.array([np.sin(yaw) * np.cos(pitch), np.cos(yaw) * np.cos(pitch), np.sin(pitch)])
-    level = np.array([np.cos(yaw), -np.sin(yaw), 0.0])
-    upright = np.cross(level, forward)
-    right = np.cos(roll) * level + np.sin(roll) * upright
-    axes = np.stack([right, np.cross(right, forward), forward])
-    return Camera(position, axes, float(g.uniform(0.72, 0.92)))
+    return Camera(position, axes_of(yaw, pitch, roll), float(g.uniform(0.72, 0.92)))
+
+
+def draw_any_camera(g: Generator, size: tuple[float, float, float]) -> Camera:
+    """Any height and focal length, in the front half of the room, looking at any part of it.
+
+    Angles of view are 85 to 39 degrees across, as of a telephone's wide lens to a short telephoto.
+    """
+    width, depth, height = size
+    tall = min(2.2, height - 0.25)
+    position = np.array(
+        [g.uniform(-0.42, 0.42) * width, g.uniform(0.1, 0.45 * depth), g.uniform(0.5, tall)]
+    )
+    target = np.array(
+        [g.uniform(-0.4, 0.4) * width, depth * g.uniform(0.6, 1.0), g.uniform(0.1, 1.5)]
+    )
+    focal = float(np.exp(g.uniform(np.log(0.55), np.log(1.4))))
+    return looking_at(position, target, g.normal(0, 0.04), focal)

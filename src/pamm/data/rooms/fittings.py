@@ -6,17 +6,11 @@ from pamm.data.rooms.items import Item
 from pamm.data.rooms.materials import Generator, Material, Palette, hsv, shade
 
 
-def _lamp_shade(g: Generator, palette: Palette) -> Material:
-    """A lit or unlit shade in a warm tint of any palette colour."""
-    material = palette.material(g, ("plain", "plain", "stripes"), pale=0.5)
-    return replace(material, glow=float(g.choice([0.0, g.uniform(0.6, 1.2)], p=[0.3, 0.7])))
-
-
 def make_floor_lamp(g: Generator, palette: Palette) -> Item:
     """A lamp on a tall stem with a conical or spherical shade."""
     item = Item("lamp")
     height, radius = g.uniform(1.2, 1.6), g.uniform(0.17, 0.27)
-    metal, cover = palette.smooth(g), _lamp_shade(g, palette)
+    metal, cover = palette.smooth(g), palette.lampshade(g)
     item.post((0, 0, 0), 0.17, 0.03, metal)
     item.post((0, 0, 0.03), 0.02, height, metal)
     if g.random() < 0.25:
@@ -30,7 +24,7 @@ def make_floor_lamp(g: Generator, palette: Palette) -> Item:
 def make_table_lamp(g: Generator, palette: Palette) -> Item:
     """A small lamp to stand on furniture."""
     item = Item("lamp")
-    base, cover = palette.smooth(g), _lamp_shade(g, palette)
+    base, cover = palette.smooth(g), palette.lampshade(g)
     stem, radius = g.uniform(0.18, 0.3), g.uniform(0.12, 0.18)
     if g.random() < 0.5:
         item.ball((0, 0, 0.1), (0.09, 0.09, 0.1), base)
@@ -44,7 +38,7 @@ def make_table_lamp(g: Generator, palette: Palette) -> Item:
 def make_pendant(g: Generator, palette: Palette, *, ceiling: float) -> Item:
     """A lamp hanging from the ceiling, which is ``ceiling`` metres high."""
     item = Item("lamp")
-    metal, cover = palette.smooth(g), _lamp_shade(g, palette)
+    metal, cover = palette.smooth(g), palette.lampshade(g)
     radius, low = g.uniform(0.17, 0.3), ceiling - g.uniform(0.5, 0.8)
     item.post((0, 0, low + 0.1), 0.012, ceiling - low - 0.1, metal)
     item.post((0, 0, ceiling - 0.03), 0.06, 0.03, metal)

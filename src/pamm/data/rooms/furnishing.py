@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from pamm.data.rooms.camera import Camera
+from pamm.data.rooms.camera import Camera, looking_at
 from pamm.data.rooms.fittings import (
     make_box,
     make_door,
-    make_floor_lamp,
     make_pendant,
     make_picture,
     make_rug,
     make_table_lamp,
     make_window,
 )
-from pamm.data.rooms.furniture import FURNITURE, make_chair, make_table
 from pamm.data.rooms.geometry import Vector
 from pamm.data.rooms.items import FLAT, Item
 from pamm.data.rooms.layout import Floorplan, Footprint, Placed, WallStrip
 from pamm.data.rooms.materials import Generator, Palette
-from pamm.data.rooms.people import make_person, make_sitter
+from pamm.data.rooms.people import HEAD, make_sitter
+from pamm.data.rooms.things import make_thing
+from pamm.data.rooms.variety import Variety
 
 
 class Furnisher:
@@ -31,8 +31,10 @@ class Furnisher:
         camera: Camera,
         size: tuple[float, float, float],
         walls: list[WallStrip],
+        variety: Variety,
     ) -> None:
         self.g, self.palette, self.camera, self.walls = g, palette, camera, walls
+        self.variety = variety
         self.floor = Floorplan(*size[:2])
         self.height = size[2]
         self.placed: list[Placed] = []
@@ -40,12 +42,14 @@ class Furnisher:
 
     def furnish(self) -> list[Placed]:
         """All things of the room, in the order in which they were placed."""
+        self.portrait()
         self.openings()
         self.lay_rug()
         self.against_walls()
         self.free_standing()
         self.people()
         self.on_tops()
+        self.things()
         self.overhead()
         self.pictures()
         return self.placed
@@ -54,6 +58,10 @@ class Furnisher:
 
     def chance(self, probability: float) -> bool:
         return bool(self.g.random() < probability)
+
+    def make(self, label: str) -> Item:
+        """A thing of a class."""
+        return self.variety.make(label, self.g, self.palette)
 
     def sees(self, point: Vector, *, margin: float = 0.85) -> bool:
         """Whether a point on the floor plan (2,) is well inside the horizontal field of view."""
@@ -91,6 +99,28 @@ class Furnisher:
 
     # ------------------------------------------------------------------ steps
 
+    def portrait(self) -> None:
+        """Somebody right in front of the camera, which turns to their face or chest."""
+        g = self.g
+        if not self.variety.portrait or not self.chance(self.variety.portrait):
+            return
+        person = self.variety.person(g, self.palette)
+        gap = g.uniform(0.7, 1.6) * max(1.0, self.camera.focal)
+        way = self.camera.axes[2, :2] / np.linalg.norm(self.camera.axes[2, :2])
+        spot = self.camera.position[:2] + gap * way
+        facing = float(np.arctan2(way[0], -way[1]) + g.normal(0, 0.6))
+        footprint = Footprint.of(person, spot, facing)
+        if not self.floor.fits(footprint):
+            return
+        self.floor.taken.append(footprint)
+        placed = self.put(person, spot, facing)
+        head = next(piece for piece in person.pieces if piece.part == HEAD)
+        face = placed.point(*head.centre.tolist())
+        aim = np.array([*face[:2], max(0.2, face[2] - g.uniform(-0.05, 0.5))])
+        eye = np.array([*self.camera.position[:2], face[2] + g.normal(0.05, 0.2)])
+        eye[2] = np.clip(eye[2], 0.3, self.height - 0.2)
+        self.camera = looking_at(eye, aim, g.normal(0, 0.05), self.camera.focal)
+
     def openings(self) -> None:
         """Doors and windows."""
         g = self.g
@@ -120,8 +150,7 @@ class Furnisher:
                 big += 1
                 if big > 2:
                     continue
-            maker = make_floor_lamp if name == "lamp" else FURNITURE[name]
-            item = maker(g, self.palette)
+            item = self.make(name)
             for _ in range(8):
                 if self._back_to_wall(item, self.walls[int(g.integers(3))]):
                     break
@@ -161,16 +190,15 @@ class Furnisher:
         """A table with chairs, then single chairs, boxes and lamps."""
         g, palette = self.g, self.palette
         if self.chance(0.6):
-            table = make_table(g, palette)
+            table = self.make("table")
             for _ in range(6):
                 yaw = float(g.choice([0, np.pi / 2]) + g.normal(0, 0.15))
                 if placed := self.set_down(table, self._spot_in_view(), yaw):
                     self._chairs_around(placed)
                     break
-        makers = (make_chair, make_box, make_box, make_floor_lamp, make_table)
+        labels = ("chair", "box", "box", "lamp", "table")
         for _ in range(int(g.integers(1, 4))):
-            maker = makers[int(g.choice(len(makers), p=(0.4, 0.22, 0.16, 0.12, 0.1)))]
-            item = maker(g, palette)
+            item = self.make(labels[int(g.choice(len(labels), p=(0.4, 0.22, 0.16, 0.12, 0.1)))])
             for _ in range(6):
                 spot, yaw = self._spot_in_view(), g.uniform(-np.pi, np.pi)
                 if placed := self.set_down(item, spot, yaw):
@@ -184,7 +212,7 @@ class Furnisher:
         g = self.g
         if table.item.bounds[1][2] < 0.6:
             return
-        chair = make_chair(g, self.palette)
+        chair = self.make("chair")
         low, high = table.item.bounds
         reach = (high - low)[:2] / 2
         sides = [(0, 1), (0, -1), (1, 0), (-1, 0)]
@@ -215,6 +243,24 @@ class Furnisher:
                     spot = placed.point(x, top.y + g.uniform(-0.1, 0.1) * top.depth, top.height)
                     self.put(item, spot, placed.yaw + g.normal(0, 0.3))
 
+    def things(self) -> None:
+        """Things without a class, on tops and on the floor."""
+        g, share = self.g, self.variety.things
+        if not share:
+            return
+        for placed in list(self.placed):
+            for top in placed.item.tops:
+                if self.chance(share):
+                    thing = make_thing(g, self.palette, size=float(g.uniform(0.12, 0.4)))
+                    x = top.x + top.width * g.uniform(-0.35, 0.35)
+                    spot = placed.point(x, top.y + g.uniform(-0.3, 0.3) * top.depth, top.height)
+                    self.put(thing, spot, g.uniform(-np.pi, np.pi))
+        for _ in range(int(g.binomial(3, share))):
+            thing = make_thing(g, self.palette, size=float(g.uniform(0.3, 0.9)))
+            for _ in range(6):
+                if self.set_down(thing, self._spot_in_view(), g.uniform(-np.pi, np.pi)):
+                    break
+
     def overhead(self) -> None:
         """A lamp hanging from the ceiling."""
         if self.chance(0.45):
@@ -227,7 +273,7 @@ class Furnisher:
                     break
 
     def people(self) -> None:
-        """Nobody, one or two: sitting on what there is, standing or walking."""
+        """Nobody, one or several: sitting on what there is, standing or walking."""
         g = self.g
         seats = [
             (placed, seat)
@@ -235,7 +281,8 @@ class Furnisher:
             for seat in placed.item.seats
             if self.sees(placed.point(seat.x, seat.edge, 0)[:2])
         ]
-        for _ in range(int(g.choice(3, p=(0.15, 0.5, 0.35)))):
+        chances = self.variety.people
+        for _ in range(int(g.choice(len(chances), p=chances))):
             if seats and self.chance(0.4):
                 placed, seat = seats.pop(int(g.integers(len(seats))))
                 sitter = make_sitter(g, self.palette, seat)
@@ -243,7 +290,7 @@ class Furnisher:
                 if self.clear_of_others(spot, placed):
                     self.put(sitter, placed.position, placed.yaw)
                     continue
-            person = make_person(g, self.palette)
+            person = self.variety.person(g, self.palette)
             for _ in range(30):
                 if self.set_down(person, self._spot_in_view(0.8), g.uniform(-np.pi, np.pi)):
                     break

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pamm.data.rooms.items import Item, Seat, Top
 from pamm.data.rooms.materials import Generator, Material, Palette
 
+Maker = Callable[[Generator, Palette], Item]
 
-def _four_legs(
+
+def four_legs(
     item: Item, reach: tuple[float, float], height: float, thick: float, wood: Material
 ) -> None:
+    """Four posts under an item, at plus and minus ``reach`` from its middle."""
     x, y = reach
     for sx in (-1, 1):
         for sy in (-1, 1):
@@ -80,7 +83,7 @@ def make_chair(g: Generator, palette: Palette) -> Item:
     kind = g.choice(["dining", "swivel", "stool", "arm"], p=[0.5, 0.18, 0.1, 0.22])
     item.seats.append(Seat(0, x, seat))
     if kind == "stool":
-        _four_legs(item, (x - 0.08, x - 0.08), seat - 0.03, 0.022, frame)
+        four_legs(item, (x - 0.08, x - 0.08), seat - 0.03, 0.022, frame)
         item.post((0, 0, seat - 0.04), x - 0.02, 0.06, cover)
     elif kind == "swivel":
         item.post((0, 0, 0), 0.27, 0.06, frame, top=0.08)
@@ -97,7 +100,7 @@ def make_chair(g: Generator, palette: Palette) -> Item:
             item.box((inner, -x - 0.1, 0), (outer, x, seat + 0.17), cover)
         item.seats[0] = Seat(0, x, seat)
     else:
-        _four_legs(item, (x - 0.035, x - 0.035), seat - 0.03, 0.024, frame)
+        four_legs(item, (x - 0.035, x - 0.035), seat - 0.03, 0.024, frame)
         item.box((-x, -x, seat - 0.045), (x, x, seat), cover)
         low = seat if g.random() < 0.5 else seat + 0.2
         item.box((-x, -x, low), (x, -x + 0.035, back), frame)
@@ -128,7 +131,7 @@ def make_table(g: Generator, palette: Palette, *, low: bool | None = None) -> It
             inner, outer = sorted((sx * (x - 0.06), sx * (x - 0.02)))
             item.box((inner, -y + 0.03, 0), (outer, y - 0.03, height - 0.035), wood)
     else:
-        _four_legs(item, (x - 0.06, y - 0.06), height - 0.035, 0.032, wood)
+        four_legs(item, (x - 0.06, y - 0.06), height - 0.035, 0.032, wood)
     if low and g.random() < 0.5:
         item.box((-x + 0.06, -y + 0.05, 0.13), (x - 0.06, y - 0.05, 0.15), wood)
     item.tops.append(Top(0, 0, height, width - 0.1, depth - 0.1))
@@ -192,7 +195,7 @@ def make_shelf(g: Generator, palette: Palette) -> Item:
     return item
 
 
-FURNITURE: dict[str, Callable[[Generator, Palette], Item]] = {
+FURNITURE: dict[str, Maker] = {
     "bed": make_bed,
     "sofa": make_sofa,
     "chair": make_chair,

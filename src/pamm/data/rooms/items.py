@@ -21,6 +21,10 @@ CLASSES = (
     "wall", "floor", "ceiling", "bed", "chair", "sofa", "table", "cabinet",
     "door", "window", "picture", "lamp", "person", "rug", "shelf", "box",
 )  # fmt: skip
+THING = "thing"
+"""What has no class."""
+NO_CLASS = 255
+"""Of its pixels, and of all others without a label."""
 FLAT = ("door", "window", "picture", "rug")
 """Classes of things that lie flat against a wall or the floor."""
 

@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pamm.data.rooms.geometry import Array
-from pamm.data.rooms.items import CLASSES, FLAT
+from pamm.data.rooms.items import CLASSES, FLAT, NO_CLASS
 from pamm.metrics.edges import thin_nested
 
 Labels = NDArray[np.uint8]
 
 NEVER_SALIENT = ("wall", "floor", "ceiling", *FLAT)
-_IGNORE = 255
 
 
 def boundary(instance: NDArray[np.int32]) -> Labels:
@@ -58,7 +57,7 @@ def saliency(instance: NDArray[np.int32], semseg: Labels, depth: Array) -> Label
         prominence = centred[mask].mean() * np.sqrt(
             min(mask.mean(), 0.15) / float(np.median(depth[mask]))
         )
-        person = CLASSES[int(semseg[mask][0])] == "person"
+        person = int(semseg[mask][0]) == CLASSES.index("person")
         scores.append((float(prominence) * (2.5 if person else 1.0), int(number)))
     scores.sort(reverse=True)
     chosen = [number for score, number in scores[:2] if score >= 0.6 * scores[0][0]]
@@ -68,5 +67,5 @@ def saliency(instance: NDArray[np.int32], semseg: Labels, depth: Array) -> Label
 def human_parts(part: Labels, semseg: Labels) -> Labels:
     """Body parts 1..6 on 0; 255 (ignore) everywhere when nobody is visible."""
     if not (semseg == CLASSES.index("person")).any():
-        return np.full_like(part, _IGNORE)
+        return np.full_like(part, NO_CLASS)
     return part

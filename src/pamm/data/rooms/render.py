@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pamm.data.rooms.geometry import Array, dot, rotate, unit
 from pamm.data.rooms.items import Piece
-from pamm.data.rooms.scene import Light, Scene
+from pamm.data.rooms.lights import Light
+from pamm.data.rooms.scene import Scene
 
 _NEAR = 0.05
 _EDGES = np.array([(a, b) for a in range(8) for b in range(a) if bin(a ^ b).count("1") == 1]).T
@@ -34,13 +35,15 @@ class Hits:
 class Surface:
     """Visible points, one column per pixel in row order.
 
-    World position, unit normal towards the camera, and colour (3, n); light given off (n,).
+    World position, unit normal towards the camera, and colour (3, n); light given off and how
+    strongly lights are mirrored (n,).
     """
 
     points: Array
     normals: Array
     albedo: Array
     glow: Array
+    gloss: Array
 
 
 def numbered(scene: Scene) -> list[Piece]:
@@ -124,7 +127,7 @@ def surface(scene: Scene, hits: Hits) -> Surface:
     depth, piece_of = hits.depth.reshape(-1), hits.piece.reshape(-1)
     points = origin + directions * depth
     normals, albedo = np.empty_like(points), np.empty_like(points)
-    glow = np.zeros_like(depth)
+    glow, gloss = np.zeros_like(depth), np.zeros_like(depth)
     focal = np.float32(scene.camera.focal_pixels(*hits.depth.shape))
     pieces = numbered(scene)
     order = np.argsort(piece_of, kind="stable")
@@ -145,8 +148,8 @@ def surface(scene: Scene, hits: Hits) -> Surface:
         footprint = depth[group] / (focal * np.maximum(-slope, np.float32(0.15)))
         u, v = _surface_coordinates(piece, local, own_normals)
         albedo[:, group] = piece.material.albedo(u, v, footprint)
-        glow[group] = piece.material.glow
-    return Surface(points, normals, albedo, glow)
+        glow[group], gloss[group] = piece.material.glow, piece.material.gloss
+    return Surface(points, normals, albedo, glow, gloss)
 
 
 def _hidden(pieces: tuple[Piece, ...], points: Array, towards: Array) -> NDArray[np.bool_]:
@@ -221,9 +224,26 @@ def shade(scene: Scene, seen: Surface) -> Array:
     ambient = np.float32(scene.ambient) * (np.float32(0.8) + np.float32(0.25) * seen.normals[2])
     light = np.empty_like(seen.albedo)
     light[:] = ambient * np.float32(1.25) * _corner_shade(scene, seen.points) + seen.glow
+    mirrored = np.zeros_like(light)
+    shiny = np.flatnonzero(seen.gloss)
     for source in scene.lights:
-        light += received(scene, seen, source) * source.colour.astype(np.float32)[:, None]
-    return seen.albedo * light
+        colour = source.colour.astype(np.float32)[:, None]
+        arriving = received(scene, seen, source)
+        light += arriving * colour
+        if len(shiny):
+            mirrored[:, shiny] += highlight(scene, seen, source, shiny, arriving[shiny]) * colour
+    return seen.albedo * light + mirrored
+
+
+def highlight(
+    scene: Scene, seen: Surface, light: Light, where: NDArray[np.intp], arriving: Array
+) -> Array:
+    """What some of the points mirror of a light, by Blinn and Phong; nothing in its shadow."""
+    points, normals = seen.points[:, where], seen.normals[:, where]
+    towards = unit(light.position.astype(np.float32)[:, None] - points)
+    back = unit(scene.camera.position.astype(np.float32)[:, None] - points)
+    along = np.maximum(dot(normals, unit(towards + back)), 0)
+    return np.where(arriving > 0, seen.gloss[where] * along ** np.float32(40), 0)
 
 
 def develop(colours: Array, exposure: float, noise: Array) -> NDArray[np.uint8]:

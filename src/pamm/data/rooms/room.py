@@ -12,6 +12,7 @@ from pamm.data.rooms.geometry import Array, rotate, unit
 from pamm.data.rooms.items import CLASSES
 from pamm.data.rooms.render import Hits, Surface, cast, develop, numbered, shade, surface
 from pamm.data.rooms.scene import Scene, compose
+from pamm.data.rooms.variety import PLAIN, VARIETIES, Variety
 from pamm.tasks import Boundary, Depth, HumanParts, Normals, Saliency, Semseg, Task
 
 VERSION = 1
@@ -108,10 +109,10 @@ def _instance_map(scene: Scene, hits: Hits) -> NDArray[np.int32]:
     return np.repeat(np.arange(len(counts), dtype=np.int32), counts)[hits.piece]
 
 
-def _worth_seeing(scene: Scene) -> bool:
+def _worth_seeing(scene: Scene, variety: Variety) -> bool:
     """Whether a coarse look at the scene shows a room: not mostly wall, nothing in one's face."""
     hits = cast(scene, *_PROBE)
-    if hits.depth.min() < 0.45 or hits.depth.max() < 2.2:
+    if hits.depth.min() < variety.nearest or hits.depth.max() < 2.2:
         return False
     instance = _instance_map(scene, hits)
     share = np.bincount(_class_map(scene, instance).reshape(-1), minlength=16) / instance.size
@@ -120,39 +121,42 @@ def _worth_seeing(scene: Scene) -> bool:
         wall < MAX_WALL - 0.05
         and floor > 0.04
         and things.sum() > 0.2
-        and things.max() < 0.55
+        and things.max() < variety.largest
         and (share > 0.01).sum() >= 6
     )
 
 
-def find_scene(seed: int, index: int) -> tuple[Scene, int]:
+def find_scene(seed: int, index: int, variety: Variety = PLAIN) -> tuple[Scene, int]:
     """The first composition for (seed, index) that is worth seeing, and its attempt number."""
     for attempt in range(_ATTEMPTS):
-        scene = compose(seed, index, attempt)
-        if _worth_seeing(scene):
+        scene = compose(seed, index, attempt, variety)
+        if _worth_seeing(scene, variety):
             return scene, attempt
     raise RuntimeError(f"no acceptable view of room {index} of series {seed}: report this as a bug")
 
 
-def _check(seed: int, index: int, height: int, width: int) -> None:
+def _check(seed: int, index: int, height: int, width: int, variety: str) -> None:
+    if variety not in VARIETIES:
+        raise ValueError(f"variety: got {variety!r}, want one of {', '.join(VARIETIES)}")
     if min(seed, index) < 0:
         raise ValueError(f"seed, index: got {seed} and {index}, want >= 0")
     if min(height, width) < 8:
         raise ValueError(f"height, width: got {height} x {width} pixels, want at least 8 each")
 
 
-def render_room(seed: int, index: int, height: int, width: int) -> Room:
+def render_room(seed: int, index: int, height: int, width: int, variety: str = "plain") -> Room:
     """Draw room ``index`` of the series ``seed`` at height x width pixels.
 
-    A pure function of its arguments, all integers; the scene itself depends on (seed, index) only.
+    A pure function of its arguments; the scene itself depends on (seed, index) and the variety, one
+    of `VARIETIES`, only.
     Images taller than 128 pixels are anti-aliased with four samples a pixel; labels always belong
     to the centre of the pixel.
 
     Raises:
-        ValueError: seed or index is negative, or height or width is below 8.
+        ValueError: seed or index is negative, height or width is below 8, or an unknown variety.
     """
-    _check(seed, index, height, width)
-    scene, attempt = find_scene(seed, index)
+    _check(seed, index, height, width, variety)
+    scene, attempt = find_scene(seed, index, VARIETIES[variety])
     hits = cast(scene, height, width)
     seen = surface(scene, hits)
     if height > _ANTI_ALIAS_ABOVE:
