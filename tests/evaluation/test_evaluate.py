@@ -25,8 +25,10 @@ from pamm.data import (
 from pamm.errors import PammError
 from pamm.evaluation.augmentation import TestTimeAugmentation
 from pamm.evaluation.constants import are_of_one_size, constant_scores
-from pamm.evaluation.evaluate import Unfinished, departures, evaluate, evaluate_run, image_lists
+from pamm.evaluation.evaluate import evaluate, evaluate_run, image_lists
 from pamm.evaluation.image_list import ImageList, read_image_list
+from pamm.evaluation.other_data import Match
+from pamm.evaluation.report import Unfinished, departures
 from pamm.evaluation.score_table import print_scores, protocol_lines
 from pamm.model import PAMM, PAMMConfig
 from pamm.predictor import Predictor
@@ -142,7 +144,9 @@ def test_names_in_python_are_refused_as_on_the_command_line(tmp_path):
 
 def test_constants_by_hand():
     train, test = eval_dataset(DATA, "train"), eval_dataset(DATA)
-    scores = constant_scores(train, test, {"depth": TASKS["depth"], "semseg": TASKS["semseg"]})
+    scores = constant_scores(
+        train, test, {name: Match(task=TASKS[name]) for name in ("depth", "semseg")}
+    )
     mean = torch.stack([train[i]["targets"]["depth"] for i in range(4)]).mean(0)
     errors = torch.stack([test[i]["targets"]["depth"] - mean for i in range(5)])
     assert scores["depth"]["RMSE"] == pytest.approx(errors.square().mean().sqrt().item(), rel=1e-5)
@@ -418,7 +422,7 @@ def test_constants_per_position_want_images_of_one_size(partial):
     assert not are_of_one_size(test, train)
     assert are_of_one_size(test)
     with pytest.raises(ValueError, match="a mean over images of several sizes"):
-        constant_scores(train, test, {"depth": TASKS["depth"]})
+        constant_scores(train, test, {"depth": Match(task=TASKS["depth"])})
 
 
 def never(*_: object, **__: object) -> None:
@@ -480,7 +484,7 @@ def full(path: object, *_: object) -> None:
 def test_scores_that_cannot_be_written_are_not_lost(tmp_path, monkeypatch, capsys):
     save(tmp_path, "last", 3, random_model(), data=DATA)
     whole = evaluate_run(tmp_path)
-    monkeypatch.setattr("pamm.evaluation.evaluate.write_text", full)
+    monkeypatch.setattr("pamm.evaluation.report.write_text", full)
     with pytest.raises(Unfinished, match="metrics.json': No space left on device$") as error:
         evaluate_run(tmp_path)
     assert error.value.report == whole

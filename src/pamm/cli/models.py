@@ -1,6 +1,7 @@
 """`pamm train`, `evaluate`, `predict`, `describe` and `presets`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +66,18 @@ def train(arguments: Sequence[str]) -> None:
     parse(command, rest, f"pamm train {name}{other}")
 
 
+@dataclass(frozen=True)
+class OtherData:
+    """What a model is scored on."""
+
+    name: str | None = None
+    """Name of the data set, if not the one that the model was trained on."""
+    root: str | None = None
+    """Folder of the data set, if not where training found it."""
+
+
 def evaluate(arguments: Sequence[str]) -> None:
-    """Score a trained model on the data set it was trained on: pamm evaluate RUN."""
+    """Score a trained model on its data set or another one: pamm evaluate RUN."""
     from pamm.runtime.precision import Precision
     from pamm.tasks import Protocol
 
@@ -74,7 +85,8 @@ def evaluate(arguments: Sequence[str]) -> None:
         run: Run,
         split: str = "val",
         checkpoint: Checkpoint = "last",
-        root: str | None = None,
+        data: OtherData = OtherData(),
+        tasks: list[str] | None = None,
         protocol: Protocol = "official",
         lists: dict[str, Path] | None = None,
         scales: tuple[Factor, ...] = (1.0,),
@@ -87,12 +99,16 @@ def evaluate(arguments: Sequence[str]) -> None:
     ) -> None:
         """Score a trained model and write metrics.json into its folder.
 
+        On another data set than the training's the tasks and classes that both have by name are
+        scored, and the report, metrics-<data set>-<split>.json, says which.
+
         Args:
             run: Run directory, model folder or Hugging Face hub id.
             split: Part of the data set: val, train, or another that it has, such as the rooms'
                 materials, furniture and light.
             checkpoint: Which checkpoint of the run.
-            root: Folder of the data set, if not where training found it.
+            data: Another data set, or another folder of it.
+            tasks: Only these of the model's tasks.
             protocol: official: as the published scores are computed; plain: saliency with 255
                 thresholds on the probability, the main mIoU over the classes that are present.
             lists: TASK FILE: score the task on the images only whose ids are in the file, one a
@@ -108,7 +124,8 @@ def evaluate(arguments: Sequence[str]) -> None:
             trivial: Also score the best constant prediction of each task, for comparison.
         """
         from pamm.evaluation.augmentation import TestTimeAugmentation
-        from pamm.evaluation.evaluate import Unfinished, evaluate_run
+        from pamm.evaluation.evaluate import evaluate_run
+        from pamm.evaluation.report import Unfinished
         from pamm.evaluation.score_table import print_scores
         from pamm.runtime.device import torch_device
         from pamm.runtime.distributed import is_first
@@ -121,7 +138,9 @@ def evaluate(arguments: Sequence[str]) -> None:
                 run,
                 split=split,
                 checkpoint=checkpoint,
-                root=root,
+                data=data.name,
+                root=data.root,
+                tasks=tasks,
                 protocol=protocol,
                 lists=lists,
                 augmentation=TestTimeAugmentation(scales=scales, flip=flip),
@@ -137,7 +156,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         if not is_first():
             return
         print_scores(report)
-        print(f"report: {Path(report['model']) / 'metrics.json'}")
+        print(f"report: {Path(report['model']) / report['file']}")
 
     parse(command, arguments, "pamm evaluate")
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from pamm.data import MultiTaskDataset
 from pamm.evaluation.image_list import ImageList
+from pamm.evaluation.other_data import Match
 from pamm.metrics import InThreads, Metric
 from pamm.runtime.progress import progress
-from pamm.tasks import Task
 
 
 def are_of_one_size(*datasets: MultiTaskDataset) -> bool:
@@ -21,7 +21,7 @@ def are_of_one_size(*datasets: MultiTaskDataset) -> bool:
 def constant_scores(
     train: MultiTaskDataset,
     test: MultiTaskDataset,
-    tasks: Mapping[str, Task],
+    matches: Mapping[str, Match],
     *,
     lists: Mapping[str, ImageList] | None = None,
     everywhere: bool = False,
@@ -31,7 +31,7 @@ def constant_scores(
     Args:
         train: whose labels it knows.
         test: what it is scored on.
-        tasks: what it predicts.
+        matches: what it predicts, and how the labels go with that.
         lists: {task: the images it is scored on}.
         everywhere: it says the same at all positions, as it must where images differ in size; else
             it knows the labels at each position.
@@ -43,15 +43,16 @@ def constant_scores(
         ValueError: the images differ in size, and it is not the same everywhere.
     """
     scores = {}
-    for name, task in tasks.items():
-        labels = (train[i]["targets"][name] for i in range(len(train)))
+    for name, pair in matches.items():
+        task = pair.task
+        labels = (pair.target(train[i]["targets"][name]) for i in range(len(train)))
         metric: Metric = task.metric()
         images = (lists or {}).get(name)
         prediction = task.constant_prediction(labels, everywhere=everywhere)
         with InThreads() as threads:
             for i in progress(range(len(test)), label=f"constant {task.title}"):
                 if images is None or test.name(i) in images.ids:
-                    target = test[i]["targets"][name]
+                    target = pair.target(test[i]["targets"][name])
                     said = prediction.expand(target.shape) if everywhere else prediction
                     threads.update(metric, said[None], target[None])
         scores[name] = metric.compute()

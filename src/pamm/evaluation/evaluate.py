@@ -1,8 +1,7 @@
 """Scores of a model on a data set, one metric per task, and the report that says how."""
 
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,34 +9,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pamm.checkpoint import CONFIG, check_labels, find, load, read_description
+from pamm.checkpoint import CONFIG, Description, check_labels, find, load, read_description
 from pamm.data import (
     Batch,
     DataConfig,
     MultiTaskDataset,
     dataset_tasks,
+    dataset_type,
     eval_dataset,
     evaluation_batches,
     select_tasks,
 )
 from pamm.errors import PammError, unknown
 from pamm.evaluation.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
-from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.image_list import ImageList, read_image_list
+from pamm.evaluation.other_data import Match, match
+from pamm.evaluation.report import (
+    Lists,
+    add_constants,
+    departures,
+    described,
+    keep_report,
+    matched_classes,
+    report_name,
+)
 from pamm.metrics import InThreads
 from pamm.metrics.base import exact_parts
 from pamm.runtime.device import torch_device
 from pamm.runtime.distributed import is_first, launch, total_over
-from pamm.runtime.files import check_file, reason, write_text
+from pamm.runtime.files import check_file
 from pamm.runtime.inference import evaluation_view
 from pamm.runtime.precision import Precision
 from pamm.runtime.progress import progress
 from pamm.runtime.strict_json import from_json, to_json
 from pamm.tasks import Protocol, Task
 
-REPORT = "metrics.json"
 Scores = dict[str, dict[str, float]]
-Lists = Mapping[str, ImageList]
 
 
 @torch.no_grad()
@@ -48,6 +55,7 @@ def evaluate(
     *,
     total: Callable[[Tensor], Tensor] = lambda state: state,
     lists: Lists | None = None,
+    matches: Mapping[str, Match] | None = None,
     augmentation: TestTimeAugmentation = NO_AUGMENTATION,
     precision: Precision = "32-true",
     label: str = "evaluating",
@@ -57,9 +65,10 @@ def evaluate(
     Args:
         model: image (B, 3, H, W) -> {task: logits}; used in evaluation mode, but not changed.
         batches: this process's share of the data set.
-        tasks: those to score.
+        tasks: those to score, as the model has them.
         total: sums a tensor over all processes; the metrics' states add up.
         lists: {task: the images it is scored on}; other tasks are scored on all.
+        matches: how they go with those of the data set, if it is not the one of the training.
         augmentation: at what scales, and whether mirrored too; the mean prediction is scored.
         precision: of the network's arithmetic.
         label: of the progress line.
@@ -69,18 +78,19 @@ def evaluate(
         task's loss over the data set as if it were one batch, NaN without any label, and "images"
         the number of images with a label that the score counts.
     """
-    metrics = {name: task.metric() for name, task in tasks.items()}
-    losses = {name: DatasetLoss(task) for name, task in tasks.items()}
+    pairs = {name: (matches or {}).get(name, Match(task=task)) for name, task in tasks.items()}
+    metrics = {name: pair.task.metric() for name, pair in pairs.items()}
+    losses = {name: DatasetLoss(pair.task) for name, pair in pairs.items()}
     device, network = next(model.parameters()).device, evaluation_view(model)
     with InThreads() as threads:
         for batch in progress(batches, label=label):
             image = batch["image"].to(device)
             logits = augmented_logits(network, image, tasks, augmentation, precision=precision)
-            for name, task in tasks.items():
+            for name, pair in pairs.items():
                 given, target = _listed(logits[name], batch, name, (lists or {}).get(name))
                 if len(target):
-                    target = target.to(device)
-                    threads.update(metrics[name], task.decode(given), target)
+                    given, target = pair.logits(given), pair.target(target.to(device))
+                    threads.update(metrics[name], pair.task.decode(given), target)
                     losses[name].update(given, target)
     scores = {}
     for name, metric in metrics.items():
@@ -134,7 +144,9 @@ def evaluate_run(
     *,
     split: str = "val",
     checkpoint: str = "last",
+    data: str | None = None,
     root: str | None = None,
+    tasks: Sequence[str] | None = None,
     protocol: Protocol = "official",
     lists: Mapping[str, str | Path] | None = None,
     augmentation: TestTimeAugmentation = NO_AUGMENTATION,
@@ -144,13 +156,18 @@ def evaluate_run(
     precision: Precision = "32-true",
     trivial: bool = False,
 ) -> dict[str, Any]:
-    """Score a trained model on the data set it was trained on, and keep the report with it.
+    """Score a trained model on a data set, and keep the report with it.
 
     Args:
         source: a run directory, model folder or hub id.
-        split: "val" or "train".
+        split: "val", "train", or another that the data set has.
         checkpoint: "last" or "best", of a run directory.
-        root: folder of the data set; None = where training found it.
+        data: name of the data set; None = the one that the model was trained on. On another one
+            its tasks that the data set has labels for are scored, and of classes those that both
+            have by name (see `Match`); the report says which.
+        root: folder of the data set; None = where training found it, or of another one the folder
+            in PAMM_DATA.
+        tasks: score only these; None = all.
         protocol: "official", as published scores are computed, or "plain": saliency with 255
             thresholds on the probability, the main mIoU over the classes present.
         lists: {task: file with the ids of the images it is scored on}, see `read_image_list`.
@@ -165,7 +182,8 @@ def evaluate_run(
         trivial: also score the constant predictor of each task (`constant_scores`).
 
     Returns:
-        The report, which is also written to metrics.json in the folder of the model.
+        The report, which is also written into the folder of the model: metrics.json, or
+        metrics-<data set>-<split>.json for another data set or a split of another name.
 
     Raises:
         PammError: no such model, data set or split; a data set with other classes; a list that does
@@ -173,15 +191,23 @@ def evaluate_run(
         Unfinished: the scores are there, but they could not be written, or the constants not made.
     """
     device, folder = torch_device(device), find(source, checkpoint=checkpoint)
-    check_file(folder / REPORT, "let your user write there, or evaluate a copy of the folder")
+    saved = read_description(folder)
+    config, other = data_to_score(folder, saved, data=data, root=root)
+    path = folder / report_name(config.name if other else None, split)
+    check_file(path, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
-    saved = read_description(folder)
-    tasks = {name: task.with_protocol(protocol) for name, task in model.tasks.items()}
-    config = trained_on(folder, saved.data, model.tasks, root=root)
-    dataset = eval_dataset(config, split, tasks=list(tasks))
-    train = eval_dataset(config, "train", tasks=list(tasks)) if trivial else None
-    chosen = image_lists(dataset, tasks, lists or {}, where=f"{config.name} {split}")
+    chosen, declared = select_tasks(model.tasks, tasks), dataset_tasks(config)
+    if other:
+        matches = match(chosen, declared, protocol)
+    else:
+        known = select_tasks(declared, chosen)
+        check_labels(chosen, known, where=f"{str(folder)!r} was trained")
+        matches = {n: Match(task=t.with_protocol(protocol)) for n, t in chosen.items()}
+    scored = {name: pair.task for name, pair in matches.items()}
+    dataset = eval_dataset(config, split, tasks=list(scored))
+    train = eval_dataset(config, "train", tasks=list(scored)) if trivial else None
+    images = image_lists(dataset, scored, lists or {}, where=f"{config.name} {split}")
     batches = evaluation_batches(
         dataset,
         batch_size=batch_size,
@@ -192,9 +218,10 @@ def evaluate_run(
     scores = evaluate(
         model,
         batches,
-        tasks,
+        {name: chosen[name] for name in matches},
         total=total_over(fabric),
-        lists=chosen,
+        lists=images,
+        matches=matches,
         augmentation=augmentation,
         precision=precision,
     )
@@ -208,112 +235,46 @@ def evaluate_run(
     }
     report = {
         "model": str(folder),
+        "file": path.name,
         "backbone": saved.model.backbone,
         "step": saved.step,
         "precision": precision,
         "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
-        **described(tasks, chosen, counts, how),
+        **described(scored, images, counts, how),
+        "classes": matched_classes(chosen, declared, matches),
         "notes": departures(dataset, counts) if split == "val" else [],
         "scores": scores,
     }
     report = to_json(report)
     if is_first():
-        keep_report(report, folder)
+        keep_report(report, path)
         if train is not None:
-            add_constants(report, folder, train, dataset, tasks, lists=chosen)
+            add_constants(report, path, train, dataset, matches, lists=images)
     return report
 
 
-def trained_on(
-    folder: Path, saved: Any, tasks: Mapping[str, Task], *, root: str | None
-) -> DataConfig:
-    """The data set that a model was trained on, as its folder says.
+def data_to_score(
+    folder: Path, saved: Description, *, data: str | None, root: str | None
+) -> tuple[DataConfig, bool]:
+    """What a model is scored on, and whether it is another data set than the training's.
 
     Args:
         folder: of the model.
-        saved: the configuration of the data set, in JSON.
-        tasks: of the model.
+        saved: what the folder says; the size of its training crops is kept.
+        data: the name of the data set, if not the one that it was trained on.
         root: the folder of the data set, if not the one in the configuration.
 
     Raises:
-        PammError: there is no such data set, or it has other labels.
+        PammError: there is no such data set.
     """
-    config = from_json(DataConfig, saved, where=f"{str(folder / CONFIG)!r}: data")
-    if root is not None:
-        config = replace(config, root=root)
-    declared = select_tasks(dataset_tasks(config), tasks)
-    check_labels(tasks, declared, where=f"{str(folder)!r} was trained")
-    return config
-
-
-def described(
-    tasks: Mapping[str, Task], lists: Lists, counts: Mapping[str, int], how: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What a report says of each task: its main score, and how it was scored.
-
-    Args:
-        tasks: those scored.
-        lists: the images of each.
-        counts: how many of them had a label.
-        how: what is the same for all tasks.
-    """
-    protocol = {
-        name: {
-            **task.metric().describe(),
-            "images": {**lists[name].describe(), "count": counts[name]},
-            **how,
-        }
-        for name, task in tasks.items()
-    }
-    return {"tasks": {n: main_score(task) for n, task in tasks.items()}, "protocol": protocol}
-
-
-class Unfinished(PammError):
-    """Scores were computed, but what was to be done with them failed; they are in `report`."""
-
-    def __init__(self, why: str, report: dict[str, Any]) -> None:
-        super().__init__(why)
-        self.report = report
-
-
-def keep_report(report: dict[str, Any], folder: Path) -> None:
-    """Write a report into the folder of its model.
-
-    Raises:
-        Unfinished: it cannot be written, for example as the disk is full.
-    """
-    path = folder / REPORT
-    try:
-        write_text(path, json.dumps(report, indent=1) + "\n")
-    except OSError as error:
-        why = f"the scores cannot be written to {str(path)!r}: {reason(error)}"
-        raise Unfinished(why, report) from None
-
-
-def add_constants(
-    report: dict[str, Any],
-    folder: Path,
-    train: MultiTaskDataset,
-    test: MultiTaskDataset,
-    tasks: Mapping[str, Task],
-    *,
-    lists: Lists,
-) -> None:
-    """Add the scores of constants to a report that is in its folder already, and write it again."""
-    try:
-        everywhere = not are_of_one_size(train, test)
-        scores = constant_scores(train, test, tasks, lists=lists, everywhere=everywhere)
-    except (ValueError, OSError) as error:  # of a damaged file in the training part, for example
-        why = f"no constant predictions to compare with: {error}; the scores are complete"
-        raise Unfinished(why, report) from None
-    report["trivial"] = to_json(scores)
-    report["constant"] = "one for all positions" if everywhere else "per position"
-    keep_report(report, folder)
-
-
-def main_score(task: Task) -> dict[str, Any]:
-    """Which number of a task's scores stands for it, its unit and its direction."""
-    return {key: getattr(task, key) for key in ("score", "unit", "higher_is_better")}
+    if data is not None:
+        dataset_type(data)
+    own = isinstance(saved.data, dict) and saved.data.get("name")
+    if data is not None and data != own:
+        other = DataConfig(name=data, root=root)
+        return replace(other, size=saved.crop_size) if saved.crop_size else other, True
+    config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
+    return config if root is None else replace(config, root=root), False
 
 
 def image_lists(
@@ -335,19 +296,3 @@ def image_lists(
             raise PammError(f"list of images {str(file)!r}: {unknown('task', task, lists)}")
         lists[task] = read_image_list(Path(file), everything.ids, where=where)
     return lists
-
-
-def departures(dataset: MultiTaskDataset, counts: Mapping[str, int]) -> list[str]:
-    """One sentence for each task whose published scores are over other images than these.
-
-    Args:
-        dataset: knows over how many images the published scores are.
-        counts: {task: number of images with a label that were scored}.
-    """
-    return [
-        f"{task}: computed over {counts[task]} {'image' if counts[task] == 1 else 'images'}, the "
-        f"published scores over {published}; they cannot be compared to the digit. With the "
-        f"published list of images in a file give --lists {task} FILE"
-        for task, published in dataset.published_images.items()
-        if task in counts and counts[task] != published
-    ]

@@ -61,6 +61,9 @@ def protocol_lines(report: Mapping[str, Any]) -> list[str]:
             lines.append(f"{name}: over the {count} of {images['list']} that are labelled")
         elif images["count"] < everything:
             lines.append(f"{name}: over the {count} of {everything} that are labelled")
+    for name, classes in report.get("classes", {}).items():
+        told = [f"{what}: {', '.join(names) or 'none'}" for what, names in classes.items()]
+        lines.append(f"{name}: classes {'; '.join(told)}")
     return lines + list(report["notes"])
 
 
