@@ -167,7 +167,6 @@ def test_data_commands(tmp_path, capsys):
         (["train", "synthetic-tiny", "--train.steps", "many"], "many"),
         (["describe", "nyud"], "unknown preset 'nyud': did you mean"),
         (["evaluate", "nowhere"], "no run or model at 'nowhere'"),
-        (["evaluate", "nowhere", "--split", "tset"], "tset"),
         (["evaluate", "nowhere", "--protocol", "offical"], "offical"),
         (["evaluate", "nowhere", "--scales", "0"], "--scales: got 0.0, want more than 0"),
         (["compare"], "pamm compare RUN...: want at least one run"),

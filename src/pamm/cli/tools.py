@@ -30,7 +30,7 @@ def preview_data(arguments: Sequence[str]) -> None:
 
     def command(
         name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "synthetic",
-        split: Literal["train", "val"] = "train",
+        split: str = "train",
         count: Annotated[int, Range(1, 1000)] = 8,
         tasks: list[str] | None = None,
         size: tuple[Side, Side] | None = None,
@@ -41,7 +41,7 @@ def preview_data(arguments: Sequence[str]) -> None:
 
         Args:
             name: Name of the data set.
-            split: Part of the data set.
+            split: Part of the data set: train, val, or another that it has.
             count: Images to draw.
             tasks: Only these of the data set's tasks.
             size: Height and width of rendered rooms, if not 128 160; files have their own sizes.
@@ -52,7 +52,7 @@ def preview_data(arguments: Sequence[str]) -> None:
 
         if size is not None and not dataset_type(name).same_size:
             raise PammError(f"--size: the images of {name!r} have sizes of their own; leave it out")
-        limit: dict[str, Any] = {f"{split}_count": count}
+        limit: dict[str, Any] = {"train_count" if split == "train" else "val_count": count}
         config = DataConfig(name=name, root=root, size=size or (128, 160), **limit)
         preview(build_dataset(config, split, tasks=tasks), count, out)
         print(out)

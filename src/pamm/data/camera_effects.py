@@ -8,7 +8,6 @@ import io
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 GAMMA = 2.2
 STOPS = 1.0  # the exposure is up to so many too short or too long
@@ -63,6 +62,8 @@ def vignetting(light: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def blur(light: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Out of focus, or shaken along a line."""
+    from scipy import ndimage  # here, as prediction needs none of it
+
     if generator.random() < 0.7:
         deviation = generator.uniform(*BLUR)
         return ndimage.gaussian_filter(light, (0, deviation, deviation), mode="nearest")
