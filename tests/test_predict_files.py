@@ -16,7 +16,7 @@ from pamm.errors import PammError
 from pamm.evaluation.boundary_maps import boundary_eval
 from pamm.pictures.images import read_image
 from pamm.predict_files import inside, predict_files, shown
-from pamm.prediction import predict
+from pamm.prediction import Look, predict
 from pamm.predictor import Predictor
 from pamm.tasks import Depth, Semseg
 
@@ -92,7 +92,7 @@ def test_mistakes_that_hit_all_images_are_raised_at_once(model: Fake, tmp_path: 
     with pytest.raises(PammError, match="unknown task"):
         predict_files(model, [], tmp_path, tasks=["dept"])
     with pytest.raises(PammError, match="max_side"):
-        predict_files(model, [], tmp_path, max_side=-1)
+        predict_files(model, [], tmp_path, look=Look(max_side=-1))
 
 
 def test_what_is_saved_can_be_chosen(model: Fake, tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from fake_network import CHANNELS, Fake, check, photo
 from pamm import prediction
 from pamm.data import DataConfig, eval_dataset, evaluation_batches, train_dataset
 from pamm.errors import PammError
-from pamm.evaluation.augmentation import augmented_logits
 from pamm.model import PAMM, PAMMConfig
 from pamm.pictures.images import strips
 from pamm.prediction import predict
 from pamm.predictor import Predictor
 from pamm.tasks import Depth, Semseg, Task, default_task
+from pamm.views.augmentation import augmented_logits
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from pamm.errors import PammError, unknown
 from pamm.pictures.images import list_images, read_image, write_npy, write_png, writing_npz
 from pamm.pictures.visualise import Cell, Legend, blended, drawn_in_strips, panel, thumbnail
-from pamm.prediction import as_predictor, check_max_side, decoded, halved, image_logits
+from pamm.prediction import Look, as_predictor, decoded, halved, image_logits
 from pamm.runtime.files import check_folder
-from pamm.runtime.precision import Precision
 from pamm.tasks import Task
 
 Save = Literal["png", "npz", "npy", "overlay", "overview"]
@@ -35,8 +34,7 @@ def predict_files(
     out: str | Path,
     *,
     tasks: Mapping[str, Task] | Iterable[str] | None = None,
-    max_side: int | None = None,
-    precision: Precision = "32-true",
+    look: Look = Look(),  # noqa: B008  # frozen
     save: Iterable[Save] = DEFAULT_SAVE,
     report: Callable[[str], None] = print,
 ) -> int:
@@ -56,7 +54,8 @@ def predict_files(
     An image or folder that cannot be used costs one line of the report, and the others are done.
 
     Args:
-        model, tasks, max_side, precision: as of `predict`.
+        model, tasks: as of `predict`.
+        look: how the network looks at an image.
         paths: image files, and folders of which all image files directly inside are taken.
         out: the folder to write to, made if needed; nothing is written elsewhere.
         save: one or more of the five.
@@ -66,10 +65,9 @@ def predict_files(
         How many of the images (and of the folders without any) failed.
 
     Raises:
-        PammError: an unknown task or kind of output, or a `max_side` that makes no sense.
+        PammError: an unknown task or kind of output.
     """
     predictor = as_predictor(model, tasks)
-    check_max_side(max_side)
     wanted = _checked(save)
     if out == "":
         raise PammError("'' names no folder to write to; give one ('.' is this one)")
@@ -80,7 +78,7 @@ def predict_files(
         start = time.monotonic()
         try:
             picture = read_image(path)
-            logits = image_logits(predictor, picture, max_side=max_side, precision=precision)
+            logits = image_logits(predictor, picture, look)
             folder = inside(Path(out), _unused(_folder_name(path), folders))
             _write(folder, picture, logits, predictor.tasks, wanted)
         except (PammError, OSError, MemoryError) as error:

@@ -1,7 +1,9 @@
 """Predictions for photographs of any size, from an image to arrays in units."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -16,19 +18,26 @@ from torch import Tensor, nn
 from pamm.data.geometry import border_to
 from pamm.data.sample import collate
 from pamm.data.transforms import EvalTransform
-from pamm.errors import PammError, unknown
-from pamm.pictures.images import read_image, rgb_array, strips
+from pamm.errors import PammError
+from pamm.pictures.images import MAX_PIXELS, read_image, rgb_array, strips
 from pamm.predictor import Predictor
+from pamm.runtime.footprint import bytes_per_pixel
 from pamm.runtime.inference import evaluation_view, uncompiled
-from pamm.runtime.precision import Precision, forward
+from pamm.runtime.precision import Precision
 from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
+from pamm.views.augmentation import NO_AUGMENTATION, TestTimeAugmentation
+from pamm.views.tiles import tiled_logits
 
 ImageLike = str | Path | Image.Image | NDArray[np.uint8] | Tensor
 Predictions = dict[str, NDArray[Any]]
 
 MAX_SIDE = 1024
 """The default of `max_side` for a model that does not say at what size it was trained."""
+ALWAYS_WHOLE = 2**20
+"""Pixels of an image that no network sees in tiles unless it is told to."""
+WHOLE_BYTES = 2**30
+"""What the intermediate results of a network may take, as far as it can be known beforehand."""
 _HALF_ENDS = 65_504.0  # the largest number of 16 bits
 
 
@@ -38,6 +47,8 @@ def predict(
     *,
     tasks: Mapping[str, Task] | Iterable[str] | None = None,
     max_side: int | None = None,
+    augmentation: TestTimeAugmentation = NO_AUGMENTATION,
+    tile: int | None = None,
     precision: Precision = "32-true",
 ) -> Predictions:
     """Everything that a model says about one image, in units, at the image's own size.
@@ -64,6 +75,11 @@ def predict(
             tasks of its `config.tasks`.
         max_side: see above; None: the longest side of the images that the model was trained on
             (`Predictor.image_size`), or 1024 where it does not say.
+        augmentation: the mean prediction over several scales, and mirrored views.
+        tile: side of the overlapping tiles in which the network sees a larger image. None: an
+            image is seen whole where the network's intermediate results take at most `WHOLE_BYTES`,
+            else in the largest tiles of which this holds. It depends on nothing else, so the same
+            image gives the same result on any machine.
         precision: "bf16-mixed" is faster where the processor has instructions for it, and a little
             less exact; "16-mixed" on GPUs without.
 
@@ -77,9 +93,9 @@ def predict(
         TypeError, ValueError: an image of another kind or shape.
     """
     predictor = as_predictor(model, tasks)
-    check_max_side(max_side)
+    look = Look(max_side=max_side, augmentation=augmentation, tile=tile, precision=precision)
     picture = as_picture(image)
-    logits = image_logits(predictor, picture, max_side=max_side, precision=precision)
+    logits = image_logits(predictor, picture, look)
     size = (picture.shape[0], picture.shape[1])
     return {name: decoded(logits[name], task, size) for name, task in predictor.tasks.items()}
 
@@ -133,35 +149,57 @@ def as_predictor(model: nn.Module, tasks: Mapping[str, Task] | Iterable[str] | N
     return Predictor(given.network, chosen, image_size=given.image_size, crop_size=given.crop_size)
 
 
-def check_max_side(max_side: int | None) -> None:
-    """Raise unless it is a number of pixels, or None."""
-    given: Any = max_side
-    whole = isinstance(given, Integral) and not isinstance(given, bool)
-    if given is not None and (not whole or given < 1):
-        raise PammError(f"max_side is {max_side!r}, want a whole number of pixels, at least 1")
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How a network looks at an image; see `predict`."""
+
+    max_side: int | None = None
+    augmentation: TestTimeAugmentation = NO_AUGMENTATION
+    tile: int | None = None
+    precision: Precision = "32-true"
+
+    def __post_init__(self) -> None:
+        for name in ("max_side", "tile"):
+            given: Any = getattr(self, name)
+            whole = isinstance(given, Integral) and not isinstance(given, bool)
+            if given is not None and (not whole or given < 1):
+                raise PammError(f"{name} is {given!r}, want a whole number of pixels, at least 1")
 
 
-def image_logits(
-    model: Predictor,
-    picture: NDArray[np.uint8],
-    *,
-    max_side: int | None = None,
-    precision: Precision = "32-true",
-) -> dict[str, Tensor]:
+def image_logits(model: Predictor, picture: NDArray[np.uint8], look: Look) -> dict[str, Tensor]:
     """The logits of a picture (H, W, 3), {task: (1, C, h, w)}, at the size that the network saw."""
-    longest = max_side or max(model.image_size or (MAX_SIDE,))
+    longest = look.max_side or max(model.image_size or (MAX_SIDE,))
     seen = _shrunk(picture, longest)
     size = (seen.shape[0], seen.shape[1])
     crop = model.crop_size
     raw: Any = torch.from_numpy(seen.copy()).permute(2, 0, 1)
     sample = EvalTransform({}, size=crop)({"image": raw, "targets": {}, "id": "", "size": size})
     left, _, top, _ = border_to(size, crop or size)
+    image = collate([sample])["image"]
     with torch.inference_mode(), _enough_memory(size):
-        outputs = forward(evaluation_view(model.network), collate([sample])["image"], precision)
-    for name in model.tasks:
-        if name not in outputs:
-            raise PammError(unknown("task", name, outputs))
+        outputs = tiled_logits(
+            evaluation_view(model.network),
+            image,
+            model.tasks,
+            look.augmentation,
+            tile=look.tile or largest_tile(model.network, image.shape[-2] * image.shape[-1]),
+            multiple=getattr(uncompiled(model.network), "multiple", 1),
+            precision=look.precision,
+        )
     return {n: outputs[n][..., top : top + size[0], left : left + size[1]] for n in model.tasks}
+
+
+def largest_tile(network: nn.Module, pixels: int) -> int:
+    """The side of the largest tiles whose intermediate results take `WHOLE_BYTES` at most.
+
+    Args:
+        network: looked at where it matters, see `bytes_per_pixel`.
+        pixels: of the image.
+    """
+    if pixels <= ALWAYS_WHOLE:
+        return MAX_PIXELS
+    most = WHOLE_BYTES / bytes_per_pixel(network)
+    return MAX_PIXELS if pixels <= most else max(1, int(math.sqrt(most)))
 
 
 @contextmanager

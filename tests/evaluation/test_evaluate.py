@@ -23,7 +23,6 @@ from pamm.data import (
     evaluation_batches,
 )
 from pamm.errors import PammError
-from pamm.evaluation.augmentation import TestTimeAugmentation
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.evaluate import evaluate, evaluate_run, image_lists
 from pamm.evaluation.image_list import ImageList, read_image_list
@@ -32,6 +31,7 @@ from pamm.evaluation.report import Unfinished, departures
 from pamm.evaluation.score_table import print_scores, protocol_lines
 from pamm.model import PAMM, PAMMConfig
 from pamm.predictor import Predictor
+from pamm.views.augmentation import TestTimeAugmentation
 
 DATA = DataConfig(size=(24, 32), train_count=4, val_count=5, workers=0)
 TASKS = Synthetic.TASKS

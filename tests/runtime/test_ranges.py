@@ -12,7 +12,6 @@ from pamm.bench.timing import Settings
 from pamm.config import Experiment
 from pamm.data import DataConfig
 from pamm.errors import PammError
-from pamm.evaluation.augmentation import TestTimeAugmentation
 from pamm.model import PAMMConfig
 from pamm.presets import preset
 from pamm.runtime.ranges import Range, check_fields, declarations
@@ -20,6 +19,7 @@ from pamm.runtime.strict_json import from_json, to_json
 from pamm.tasks import TASK_TYPES
 from pamm.training.optim import OptimConfig
 from pamm.training.train_config import TrainConfig
+from pamm.views.augmentation import TestTimeAugmentation
 
 TINY = preset("synthetic-tiny").experiment
 MADE = [TINY.model, TINY.data, TINY.optim, TINY.train, TestTimeAugmentation(), Settings()]

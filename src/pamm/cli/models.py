@@ -123,13 +123,13 @@ def evaluate(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
-        from pamm.evaluation.augmentation import TestTimeAugmentation
         from pamm.evaluation.evaluate import evaluate_run
         from pamm.evaluation.report import Unfinished
         from pamm.evaluation.score_table import print_scores
         from pamm.runtime.device import torch_device
         from pamm.runtime.distributed import is_first
         from pamm.runtime.memory import keep_freed_memory
+        from pamm.views.augmentation import TestTimeAugmentation
 
         note_missing_library()
         keep_freed_memory()
@@ -174,6 +174,9 @@ def predict(arguments: Sequence[str]) -> None:
         tasks: list[str] | None = None,
         checkpoint: Checkpoint = "last",
         max_side: Side | None = None,
+        tile: Side | None = None,
+        scales: tuple[Factor, ...] = (1.0,),
+        flip: bool = False,
         device: str = "auto",
         precision: Precision = "32-true",
     ) -> None:
@@ -191,20 +194,26 @@ def predict(arguments: Sequence[str]) -> None:
             checkpoint: Which checkpoint of the run.
             max_side: Images with a longer side are shrunk to this for the network, and the results
                 have full size; if not given, the longest side of the training images.
+            tile: Side in pixels of the overlapping tiles in which the network sees larger images;
+                if not given, they are seen whole up to some millions of pixels, and in tiles above.
+            scales: Show the network each image at these scales, and take the mean prediction.
+            flip: Show it each image mirrored, too.
             device: cpu, cuda, ...; auto takes a GPU if there is one.
             precision: bf16-mixed is faster where the processor has instructions for it.
         """
         if not images:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
         from pamm.checkpoint import load
+        from pamm.prediction import Look
         from pamm.runtime.memory import keep_freed_memory
+        from pamm.views.augmentation import TestTimeAugmentation
 
         note_missing_library()
         keep_freed_memory()
         model = load(run, tasks=tasks, checkpoint=checkpoint, device=device)
-        failed = predict_files(
-            model, images, out, max_side=max_side, precision=precision, save=save
-        )
+        augmentation = TestTimeAugmentation(scales=scales, flip=flip)
+        look = Look(max_side=max_side, tile=tile, augmentation=augmentation, precision=precision)
+        failed = predict_files(model, images, out, look=look, save=save)
         if failed:
             raise PammError(f"{failed} of the images or folders could not be used, see above")
 

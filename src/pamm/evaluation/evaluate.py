@@ -21,7 +21,6 @@ from pamm.data import (
     select_tasks,
 )
 from pamm.errors import PammError, unknown
-from pamm.evaluation.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.other_data import Match, match
 from pamm.evaluation.report import (
@@ -43,6 +42,7 @@ from pamm.runtime.precision import Precision
 from pamm.runtime.progress import progress
 from pamm.runtime.strict_json import from_json, to_json
 from pamm.tasks import Protocol, Task
+from pamm.views.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
 
 Scores = dict[str, dict[str, float]]
 

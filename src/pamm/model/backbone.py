@@ -148,6 +148,8 @@ class Backbone(nn.Module):
         return [*maps[:-1], final]
 
     def _hierarchical(self, image: Tensor) -> list[Tensor]:
+        if image.device.type == "cpu":  # where convolutions run faster with the channels innermost
+            image = image.contiguous(memory_format=torch.channels_last)
         return self.net.forward_intermediates(
             image, indices=self.taps, norm=self.normed, intermediates_only=True
         )

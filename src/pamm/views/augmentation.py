@@ -1,14 +1,14 @@
 """Test-time augmentation: one image seen at several sizes and mirrored, and the mean of it all."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pamm.errors import PammError
+from pamm.errors import PammError, unknown
 from pamm.runtime.precision import Precision, forward
 from pamm.runtime.ranges import Factor, check_fields
 from pamm.tasks import Task
@@ -61,21 +61,34 @@ def augmented_logits(
         {task: (B, C, H, W)}, in float32.
     """
     if augmentation == NO_AUGMENTATION:
-        logits = forward(model, image, precision)
-        return {name: logits[name] for name in tasks}
+        return predicted(forward(model, image, precision), tasks)
     size = (image.shape[-2], image.shape[-1])
     sums: dict[str, Tensor] = {}
     for scale in augmentation.scales:
         seen = resize(image, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale))))
         enlarged = math.sqrt(seen.shape[-2] * seen.shape[-1] / (size[0] * size[1]))  # as rounded
         for mirrored in (False, True) if augmentation.flip else (False,):
-            logits = forward(model, seen.flip(-1) if mirrored else seen, precision)
+            logits = predicted(
+                forward(model, seen.flip(-1) if mirrored else seen, precision), tasks
+            )
             for name, task in tasks.items():
                 values = task.to_mean_space(resize(logits[name], size))
                 values = task.rescale(task.flip(values) if mirrored else values, 1 / enlarged)
                 sums[name] = sums[name] + values if name in sums else values
     count = len(augmentation.scales) * (1 + augmentation.flip)
     return {name: task.from_mean_space(sums[name] / count) for name, task in tasks.items()}
+
+
+def predicted(logits: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
+    """The logits of the tasks that are wanted.
+
+    Raises:
+        PammError: the network has none of a task.
+    """
+    for name in tasks:
+        if name not in logits:
+            raise PammError(unknown("task", name, logits))
+    return {name: logits[name] for name in tasks}
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pamm.errors import PammError
-from pamm.evaluation.augmentation import TestTimeAugmentation, augmented_logits, resize
 from pamm.model import PAMM, PAMMConfig
 from pamm.tasks import Boundary, Depth, Normals, Saliency, Semseg, Task
+from pamm.views.augmentation import TestTimeAugmentation, augmented_logits, resize
 
 TASKS: dict[str, Task] = {
     "semseg": Semseg(channels=3),

@@ -1,0 +1,1 @@
+"""Several looks at one image, and the mean of what is seen: scaled, mirrored, in tiles."""
