@@ -36,7 +36,7 @@ MAX_SIDE = 1024
 """The default of `max_side` for a model that does not say at what size it was trained."""
 ALWAYS_WHOLE = 2**20
 """Pixels of an image that no network sees in tiles unless it is told to."""
-WHOLE_BYTES = 2**30
+WHOLE_BYTES = 2**29
 """What the intermediate results of a network may take, as far as it can be known beforehand."""
 _HALF_ENDS = 65_504.0  # the largest number of 16 bits
 

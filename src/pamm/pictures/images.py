@@ -305,7 +305,7 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     Raises:
         PammError: the place cannot be written to.
     """
-    with _written(path) as place:
+    with writing(path) as place:
         Image.fromarray(picture).save(place, format="PNG")
 
 
@@ -315,7 +315,7 @@ def write_npy(path: Path, array: NDArray[Any]) -> None:
     Raises:
         PammError: the place cannot be written to.
     """
-    with _written(path) as place:
+    with writing(path) as place:
         np.save(place, array)
 
 
@@ -328,7 +328,7 @@ def writing_npz(path: Path) -> Iterator[Callable[[str, NDArray[Any]], None]]:
     """
     # The fastest compression: on maps of numbers a slower one gains two per cent.
     how: Any = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
-    with _written(path) as place, zipfile.ZipFile(place, "w", **how) as archive:
+    with writing(path) as place, zipfile.ZipFile(place, "w", **how) as archive:
 
         def add(name: str, array: NDArray[Any]) -> None:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -338,7 +338,12 @@ def writing_npz(path: Path) -> Iterator[Callable[[str, NDArray[Any]], None]]:
 
 
 @contextmanager
-def _written(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Iterator[Path]:
+    """Where to write a file that then appears whole, or not at all; makes missing folders.
+
+    Raises:
+        PammError: the place cannot be written to.
+    """
     try:
         with replacing(path) as place:
             yield place

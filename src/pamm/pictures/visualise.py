@@ -121,6 +121,12 @@ def thumbnail(picture: Picture, tile: int = TILE) -> Picture:
     return np.asarray(fit(picture, tile)) if max(picture.shape[:2]) > tile else picture
 
 
+def picture_of_legend(legend: Legend, *, width: int = 480) -> Picture:
+    """The names and colours of a legend, as a picture about so many pixels wide."""
+    nothing = np.full((1, width, 3), PAPER, np.uint8)
+    return draw_grid([[Cell(nothing)]], tile=width, legends=[legend])
+
+
 def contact_sheet(
     samples: Sequence[tuple[Picture, Arrays]],
     tasks: Mapping[str, Task],

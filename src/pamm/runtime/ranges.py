@@ -78,6 +78,8 @@ Decay = Annotated[float, Range(0, 1, open_high=True)]
 Weight = Annotated[float, Range(0, 10**9)]
 Factor = Annotated[float, Range(0, 16, open_low=True)]
 """By which an image is enlarged."""
+FieldOfView = Annotated[float, Range(0, 180, open_low=True, open_high=True)]
+"""Degrees."""
 Seed = Annotated[int, Range(0, 2**63 - 1)]
 
 

@@ -246,6 +246,14 @@ class Task(ABC):
         """The named colours in the picture of `array`: {name: RGB}; empty without class names."""
         return {}
 
+    def summary(self, array: Array) -> dict[str, Any]:
+        """What a prediction says of the image as a whole, in JSON values: shares, ranges, places.
+
+        Args:
+            array: as `to_array` returns; floating point may be of 16 bits.
+        """
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """The task as JSON values; `task_from_dict` makes the same task of it."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -80,6 +80,14 @@ class BinaryMap(Task, ABC):
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)
+
+    def summary(self, array: Array) -> dict[str, Any]:
+        """The share of pixels that are rather yes."""
+        return {"share": round(float(self.is_yes(array).mean()), 4)}
+
+    def is_yes(self, array: Array) -> Array:
+        """Where an array is rather yes than no, bool."""
+        return (array > 0.5) & (array <= 1)
 
     def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
         """Grey: black is no, white is yes."""

@@ -3,7 +3,7 @@
 from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -120,6 +120,14 @@ class ClassMap(Task, ABC):
         colours = self._colours()
         present = [int(c) for c in np.unique(array) if 0 <= c < len(self.class_names)]
         return {self.class_names[c]: tuple(map(int, colours[c])) for c in present}  # type: ignore[misc]
+
+    def summary(self, array: Array) -> dict[str, Any]:
+        """The share of the image that each class has, the largest first."""
+        counts = np.bincount(array[array < self.channels].reshape(-1), minlength=self.channels)
+        order = np.argsort(-counts, kind="stable")
+        names = self.class_names or tuple(map(str, range(self.channels)))
+        shares = {names[c]: round(float(counts[c] / array.size), 4) for c in order if counts[c]}
+        return {"classes": shares}
 
     def _colours(self) -> Picture:
         """uint8 (C, 3): the palette, one colour a class."""

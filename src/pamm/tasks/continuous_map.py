@@ -3,7 +3,7 @@
 from abc import ABC
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -70,6 +70,15 @@ class ContinuousMap(Task, ABC):
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.squeeze(0).cpu().numpy().astype(np.float32)
+
+    def summary(self, array: Array) -> dict[str, Any]:
+        """The least, middle and greatest value, in the unit of the task."""
+        known = array[self._known(array)]
+        if known.size == 0:
+            return {"unit": self.unit, "least": None, "median": None, "greatest": None}
+        values = (known.min(), np.median(known), known.max())
+        least, median, greatest = (round(float(value), 4) for value in values)
+        return {"unit": self.unit, "least": least, "median": median, "greatest": greatest}
 
     def value_range(self, array: Array) -> tuple[float, float] | None:
         """The 2nd and 98th percentile of the labelled pixels: robust to a few odd ones."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -85,6 +85,12 @@ class Normals(Task):
 
     def to_array(self, prediction_or_target: Tensor) -> Array:
         return prediction_or_target.permute(1, 2, 0).contiguous().cpu().numpy().astype(np.float32)
+
+    def summary(self, array: Array) -> dict[str, Any]:
+        """The shares that face upwards, downwards and the camera, within 30 degrees."""
+        near = float(np.cos(np.radians(30)))
+        faces = {"up": array[..., 1], "down": -array[..., 1], "camera": array[..., 2]}
+        return {"facing": {way: round(float((x > near).mean()), 4) for way, x in faces.items()}}
 
     def colourise(self, array: Array, value_range: tuple[float, float] | None = None) -> Picture:
         """(n + 1) / 2 as red, green, blue: a wall that faces the camera is light blue."""

@@ -1,11 +1,12 @@
 """Saliency: the objects that catch the eye."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from torch import Tensor
 
-from pamm.tasks.base import Protocol, at_least_some
+from pamm.tasks.base import Array, Protocol, at_least_some
 from pamm.tasks.binary_map import BinaryMap
 
 if TYPE_CHECKING:
@@ -42,3 +43,15 @@ class Saliency(BinaryMap):
 
     def weight_of_positives(self, positives: Tensor, labelled: Tensor) -> Tensor:
         return 1 - positives / at_least_some(labelled)
+
+    def summary(self, array: Array) -> dict[str, Any]:
+        """The share of what stands out, and the box around it.
+
+        The box is [left, top, right, bottom] in pixels, the last two exclusive; null where nothing
+        stands out.
+        """
+        yes = self.is_yes(array)
+        rows, columns = (np.flatnonzero(yes.any(axis)) for axis in (1, 0))
+        ends = (columns, rows)
+        box = [*(int(i[0]) for i in ends), *(int(i[-1]) + 1 for i in ends)] if len(rows) else None
+        return {**super().summary(array), "box": box}

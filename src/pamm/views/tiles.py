@@ -10,6 +10,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from pamm.pictures.images import strips
 from pamm.runtime.precision import Precision
 from pamm.tasks import Task
 from pamm.views.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
@@ -66,10 +67,24 @@ def tiled_logits(
             if name not in sums:
                 sums[name] = values.new_zeros(1, values.shape[1], height, width)
             sums[name][..., place[0], place[1]] += values * weight.to(values.device)
-    return {
-        name: task.from_mean_space(sums.pop(name).div_(weights.to(logits[name].device)))
-        for name, task in tasks.items()
-    }
+    return {name: as_logits(task, sums.pop(name), weights) for name, task in tasks.items()}
+
+
+def as_logits(task: Task, sums: Tensor, weights: Tensor) -> Tensor:
+    """What decodes to the weighted mean of a task's values; in the memory of the sums, if it fits.
+
+    Args:
+        task: whose values they are.
+        sums: (1, C, H, W), of what `Task.to_mean_space` gave, times its weight.
+        weights: (H, W), of all that was added.
+    """
+    result = sums
+    for i, rows in enumerate(strips(*weights.shape)):
+        part = task.from_mean_space(sums[..., rows, :] / weights[rows].to(sums.device))
+        if i == 0 and part.shape[1] != sums.shape[1]:
+            result = part.new_empty(1, part.shape[1], *weights.shape)
+        result[..., rows, :] = part
+    return result
 
 
 def tile_starts(length: int, side: int, multiple: int = 1) -> list[int]:
