@@ -221,6 +221,7 @@ def predict(arguments: Sequence[str]) -> None:
 
         from pamm.checkpoint import WEIGHTS, find, load
         from pamm.prediction import Look
+        from pamm.runtime.device import torch_device
         from pamm.runtime.memory import keep_freed_memory
         from pamm.views.augmentation import TestTimeAugmentation
 
@@ -233,6 +234,7 @@ def predict(arguments: Sequence[str]) -> None:
             precision=precision,
         )
         wanted = SaveOptions(kinds=save, field_of_view=fov, frames=frames)
+        torch_device(device)  # is there such a one? Before anything is read
         folder = find(run, checkpoint=checkpoint)
         weights = (folder / WEIGHTS).stat()
         made_by = f"{folder.absolute()} {weights.st_size} {weights.st_mtime_ns}"

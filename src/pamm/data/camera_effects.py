@@ -4,10 +4,9 @@ Rendered rooms have none of it but a little noise. The choices come from the cal
 the arithmetic does not depend on the number of threads.
 """
 
-import io
-
 import numpy as np
-from PIL import Image
+
+from pamm.pictures.images import through_jpeg
 
 GAMMA = 2.2
 STOPS = 1.0  # the exposure is up to so many too short or too long
@@ -85,8 +84,6 @@ def noise(light: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 def jpeg(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Through a JPEG file; float32 (3, H, W), 0..255."""
-    file = io.BytesIO()
     pixels = np.ascontiguousarray((image + np.float32(0.5)).astype(np.uint8).transpose(1, 2, 0))
-    Image.fromarray(pixels).save(file, "jpeg", quality=int(generator.integers(*QUALITY)))
-    with Image.open(file) as decoded:
-        return np.asarray(decoded).transpose(2, 0, 1).astype(np.float32)
+    decoded = through_jpeg(pixels, int(generator.integers(*QUALITY)))
+    return decoded.transpose(2, 0, 1).astype(np.float32)

@@ -1,5 +1,6 @@
 """Image files: reading whatever a user brings as 8-bit RGB, and writing results whole."""
 
+import io
 import os
 import stat
 import struct
@@ -258,6 +259,14 @@ def _scale(image: Image.Image) -> float | None:
 def _numbers(image: Image.Image) -> NDArray[np.float64]:
     values = np.asarray(image).astype(np.float64)
     return np.nan_to_num(values) if image.mode == "F" else values
+
+
+def through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """What a JPEG file of a quality, 1 to 95, leaves of a picture (H, W, 3)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "jpeg", quality=quality)
+    with Image.open(file) as decoded:
+        return np.asarray(decoded)
 
 
 def list_images(paths: Iterable[str | Path]) -> list[Path]:

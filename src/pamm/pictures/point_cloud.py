@@ -48,6 +48,7 @@ def write_point_cloud(
             z = depth[rows].astype(np.float32)
             known = _known(z)
             points = np.empty(int(known.sum()), POINT)
+            z = np.where(known, z, 0)
             points["place"] = np.stack([x * z, y[rows, None] * z, -z], axis=-1)[known]
             points["colour"] = picture[rows][known]
             file.write(points.tobytes())

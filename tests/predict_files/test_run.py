@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from fake_network import CHANNELS, Fake, photo, write_huge_png
-from pamm import predict_files as module
 from pamm.errors import PammError
 from pamm.evaluation.boundary_maps import boundary_eval
 from pamm.pictures.images import read_image
-from pamm.predict_files import inside, predict_files, shown
+from pamm.predict_files import predict_files
+from pamm.predict_files import run as module
+from pamm.predict_files.outputs import inside, shown
 from pamm.prediction import Look, predict
 from pamm.predictor import Predictor
 from pamm.tasks import Depth, Semseg
@@ -42,7 +43,7 @@ def test_files_get_a_picture_an_array_and_an_overview(model: Fake, tmp_path: Pat
     folder = tmp_path / "out" / "small"
     names = [f"{task}.png" for task in CHANNELS]
     assert sorted(p.name for p in folder.iterdir()) == sorted(
-        [*names, "arrays.npz", "overview.png"]
+        [*names, "arrays.npz", "overview.png", "summary.json"]
     )
     assert_nearly(np.load(folder / "arrays.npz"), predict(model, photo(37, 61)))
     assert read_image(folder / "depth.png").shape == (37, 61, 3)
