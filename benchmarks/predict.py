@@ -2,14 +2,13 @@
 
     python benchmarks/predict.py RUN [--images 48] [--size 480 640] [--out benchmarks/predict.md]
 
-The images are rendered rooms, written as JPEG. All rates are of the whole command but for its start:
-what the same command needs for two images is taken off.
+The images are rendered rooms, written as JPEG. Rates are of the whole command but for its start: what
+the same command needs for two images is taken off.
 """
 
 import argparse
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,12 +20,16 @@ from PIL import Image
 from pamm.data.rooms import render_room
 
 
-def seconds(run: str, images: list[Path], out: Path, *options: str) -> float:
-    """How long `pamm predict` takes."""
+def measured(run: str, images: list[Path], out: Path, *options: str) -> tuple[float, float]:
+    """How long `pamm predict` takes in seconds, and the most memory of a process of it in GB."""
     command = [sys.executable, "-m", "pamm", "predict", run, *map(str, images), "--out", str(out)]
     start = time.monotonic()
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    return time.monotonic() - start
+    with open(os.devnull, "w") as nowhere:
+        process = subprocess.Popen([*command, *options], stdout=nowhere, stderr=nowhere)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return time.monotonic() - start, usage.ru_maxrss / 2**20
 
 
 def main() -> None:
@@ -48,8 +51,8 @@ def main() -> None:
         for i in range(arguments.rounds):
             for name, options in kinds.items():
                 out = Path(folder) / f"out-{i}-{len(options)}-{name}"
-                start = seconds(arguments.run, images[:2], out / "start", *options)
-                whole = seconds(arguments.run, images, out / "whole", *options)
+                start, _ = measured(arguments.run, images[:2], out / "start", *options)
+                whole, _ = measured(arguments.run, images, out / "whole", *options)
                 rates[name].append((len(images) - 2) / (whole - start))
         one, two = (sorted(rates[name])[arguments.rounds // 2] for name in kinds)
         height, width = arguments.size
@@ -65,10 +68,8 @@ def main() -> None:
         Image.open(images[0]).resize((4000, 3000)).save(large)
         print("| 4000x3000 | seconds | peak memory |\n|---|---|---|")
         for options in ((), ("--max-side", "4000"), ("--max-side", "4000", "--tile", "8000")):
-            took = seconds(
-                arguments.run, [large], Path(folder) / "-".join(["l", *options]), *options
-            )
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+            place = Path(folder) / "-".join(["large", *options])
+            took, peak = measured(arguments.run, [large], place, *options)
             print(f"| {' '.join(options) or 'as trained'} | {took:.1f} | {peak:.2f} GB |")
 
 

@@ -16,6 +16,8 @@ import time
 
 def measure(keep: bool, steps: int) -> list[float]:
     """Seconds of each step after two warm-up steps, in this process."""
+    from dataclasses import replace
+
     import torch
 
     from pamm.data import Synthetic
@@ -26,7 +28,8 @@ def measure(keep: bool, steps: int) -> list[float]:
     if keep:
         keep_freed_memory()
     experiment = preset("synthetic-tiny").experiment
-    model, (height, width) = build_model(experiment.model), experiment.data.size
+    config = replace(experiment.model, pretrained=False)
+    model, (height, width) = build_model(config), experiment.data.size
     batch = experiment.train.batch_size
     tasks = Synthetic.TASKS
     image = torch.rand(batch, 3, height, width)

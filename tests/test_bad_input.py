@@ -24,7 +24,8 @@ from pamm.cli import main
 SECONDS = 120  # after which a command counts as hanging
 
 TINY = [
-    "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",
+    "--model.backbone", "test_resnet", "--model.pretrained", "False",
+    "--model.d-model", "16", "--model.d-state", "2",
     "--data.size", "24", "32", "--data.train-count", "2", "--data.val-count", "1",
     "--data.workers", "0", "--train.batch-size", "2",
 ]  # fmt: skip

@@ -22,7 +22,8 @@ from pamm.errors import PammError
 from pamm.presets import preset
 
 TINY = [
-    "--model.backbone", "test_resnet", "--model.d-model", "16", "--model.d-state", "2",
+    "--model.backbone", "test_resnet", "--model.pretrained", "False",
+    "--model.d-model", "16", "--model.d-state", "2",
     "--data.size", "24", "32", "--data.train-count", "4", "--data.val-count", "2",
     "--data.workers", "0", "--train.steps", "2", "--train.batch-size", "2",
 ]  # fmt: skip
@@ -159,7 +160,7 @@ def test_data_commands(tmp_path, capsys):
         (["train", "synthetic-tiny", "--data.workers", "-1"], "workers: got -1"),
         (["train", "synthetic-tiny", "--data.size", "0", "9"], "--data.size: got 0"),
         (["train", "synthetic-tiny", "--data.val-count", "0"], "--data.val-count: got 0"),
-        (["train", "synthetic-tiny", "--data.size", "8", "8"], "8"),
+        (["train", "synthetic-tiny", "--model.pretrained", "False", "--data.size", "8", "8"], "8"),
         (["train", "synthetic-tiny", "--train.seed", "-1"], "seed: got -1"),
         (["train", "synthetic-tiny", "--out", "/dev/null/run"], "choose another --out"),
         (["train", "synthetic-tiny", "--out", "bytes\udcff"], "cannot be printed; choose another"),

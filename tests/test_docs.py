@@ -39,7 +39,9 @@ DOCUMENTS = (
     "docs/data.md",
     "src/pamm/model/README.md",
 )
-SCALED_DOWN = {"backbone": "test_vit", "d_model": 16, "d_state": 2, "drop_path": 0.0}
+SCALED_DOWN = {
+    "backbone": "test_vit", "pretrained": False, "d_model": 16, "d_state": 2, "drop_path": 0.0,
+}  # fmt: skip
 
 
 def read(name: str) -> str:
@@ -161,7 +163,8 @@ def test_the_commands_about_data_run(tmp_path, monkeypatch, capsys):
     scaled = {
         "--size": ["24", "32"], "--train": ["3"], "--val": ["2"], "--train.steps": ["2"],
     }  # fmt: skip
-    small = ["--model.backbone", "test_vit", "--model.d-model", "16", "--data.workers", "0"]
+    small = ["--model.backbone", "test_vit", "--model.pretrained", "False"]
+    small += ["--model.d-model", "16", "--data.workers", "0"]
     done = []
     for arguments in commands("docs/data.md", "pamm"):
         for option, values in scaled.items():

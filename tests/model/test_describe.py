@@ -1,12 +1,16 @@
 """What `pamm describe` counts, against sums by hand."""
 
+from dataclasses import replace
+
 from pamm.model import PAMM, PAMMConfig
 from pamm.model.describe import describe
 from pamm.presets import preset
 
+TINY = replace(preset("synthetic-tiny").experiment.model, pretrained=False)
+
 
 def test_parts_are_counted_once():
-    config = preset("synthetic-tiny").experiment.model
+    config, width = TINY, TINY.d_model
     found = describe(config, (37, 61))
     assert sum(found.parameters.values()) == sum(p.numel() for p in PAMM(config).parameters())
     inside = ["PAME", "parameter experts", "routers"]
@@ -15,8 +19,8 @@ def test_parts_are_counted_once():
     ]
     pame = sum(p.numel() for p in PAMM(config).pame.parameters())
     assert sum(found.parameters[part] for part in inside) == pame
-    assert ("one grid stage 4", (1, 32, 8, 8)) in found.shapes
-    assert ("PAME 4", (1, 6 * 32, 8, 8)) in found.shapes
+    assert ("one grid stage 4", (1, width, 16, 16)) in found.shapes
+    assert ("PAME 4", (1, 6 * width, 16, 16)) in found.shapes
     assert ("prediction depth", (1, 1, 37, 61)) in found.shapes
     assert not any("routers" in label for label, _ in found.shapes)  # they are inside the PAMEs
 
@@ -37,8 +41,8 @@ def test_the_heads_by_hand():
     """Nine taps on the small map and its border, the products of matrices that put them together in
     blocks of 4 positions, and the last convolutions at a quarter of the pixels.
     """
-    config = preset("synthetic-tiny").experiment.model
-    h, w, d, tasks = 64 // 8, 96 // 8, config.d_model, len(config.tasks)
+    config = TINY
+    h, w, d, tasks = 64 // config.stride, 96 // config.stride, config.d_model, len(config.tasks)
     taps = (h + 2) * (w + 2) * d * 9 * d
     columns = (h + 2) * 3 * (w // 4) * (4 * 4) * (6 * 3) * d
     rows = (h // 4) * (4 * 4) * (6 * 3) * 4 * w * d

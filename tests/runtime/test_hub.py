@@ -59,7 +59,7 @@ def test_on_the_command_line(closed, monkeypatch, capfd, tmp_path):
         main(["train", "synthetic-tiny", *arguments])
     error = capfd.readouterr().err
     assert end.value.code == 2
-    assert error.splitlines()[-1].startswith("pamm: backbone 'resnet10t'")
+    assert error.splitlines()[-1].startswith("pamm: backbone 'tf_efficientnet_lite0'")
     assert "--model.pretrained False" in error
     assert "Retrying" not in error
 

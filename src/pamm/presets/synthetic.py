@@ -7,7 +7,7 @@ WIDTH = 24
 
 RECIPES = {
     "synthetic-tiny": Recipe(
-        summary="six tasks on rendered rooms, from a pretrained EfficientNet: what `make demo` trains",
+        summary="six tasks on rendered rooms, from an ImageNet backbone: what `make demo` trains",
         hardware="2 CPU cores",
         backbone={
             "backbone": "tf_efficientnet_lite0",
