@@ -2,8 +2,8 @@
 
     python benchmarks/predict.py RUN [--images 48] [--size 480 640] [--out benchmarks/predict.md]
 
-The images are rendered rooms, written as JPEG. Rates are of the whole command but for its start: what
-the same command needs for two images is taken off.
+The images are rendered rooms, written as JPEG. Rates are of the whole command but for its start:
+what the same command needs for two images is taken off.
 """
 
 import argparse
