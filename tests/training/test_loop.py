@@ -260,6 +260,18 @@ def test_starting_from_a_model_with_nothing_in_common(unbroken, tmp_path):
         run_experiment(replace(experiment, model=model), tmp_path / "run")
 
 
+def test_a_model_to_start_from_sees_images_as_it_did(unbroken, tmp_path):
+    experiment = tiny(steps=1, init=str(unbroken))
+    own = (0.4, 0.5, 0.6)
+    other = replace(experiment, model=replace(experiment.model, mean=own, std=own))
+    advice = "give --model.mean 0.5 0.5 0.5 --model.std 0.5 0.5 0.5"
+    with pytest.raises(PammError, match=advice):
+        run_experiment(other, tmp_path / "run")
+    # Of another backbone nothing is taken that would see them.
+    foreign = replace(other, model=replace(other.model, backbone="test_convnext", drop_path=0.0))
+    run_experiment(foreign, tmp_path / "run")
+
+
 def test_a_model_to_start_from_brings_its_backbone(unbroken, tmp_path, capsys):
     """No other weights are looked for, such as those of a package that is not here."""
     experiment = tiny(steps=1, init=str(unbroken))

@@ -55,6 +55,8 @@ def initial_model(
     check_first_step(network, data.size, settings)
     network.start_outputs_at({name: task.initial_output for name, task in tasks.items()})
     if other is not None:
+        if elsewhere:
+            check_normalisation(other, network)
         start_from(other, network, tasks, source=str(settings.init))
     if frozen:
         network.backbone.freeze()
@@ -71,6 +73,22 @@ def has_backbone(model: Predictor, name: str) -> bool:
     network = model.network
     assert isinstance(network, Model)
     return network.config.backbone.split(".")[0] == name.split(".")[0]
+
+
+def check_normalisation(other: Predictor, network: Model) -> None:
+    """Raise unless a backbone that is taken will see images as it did.
+
+    Raises:
+        PammError: the two models normalise images differently.
+    """
+    theirs = other.network
+    assert isinstance(theirs, Model)
+    if (theirs.mean, theirs.std) != (network.mean, network.std):
+        mean, std = (" ".join(f"{value:g}" for value in c) for c in (theirs.mean, theirs.std))
+        raise PammError(
+            f"train.init: the backbone there was trained on images with the mean {mean} and the "
+            f"deviation {std}, this model has others: give --model.mean {mean} --model.std {std}"
+        )
 
 
 def start_from(other: Predictor, network: Model, tasks: Mapping[str, Task], *, source: str) -> None:
