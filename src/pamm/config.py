@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pamm.data import DataConfig, dataset_tasks
+from pamm.data import DataConfig, dataset_description, dataset_tasks
 from pamm.errors import PammError
 from pamm.model import ModelConfig, model_type
 from pamm.runtime.distributed import will_be_first
@@ -18,7 +18,7 @@ from pamm.training.optim import OptimConfig
 from pamm.training.run_log import RECORDS, environment
 from pamm.training.train_config import TrainConfig
 
-EXPERIMENT, ENVIRONMENT = "experiment.json", "environment.json"
+EXPERIMENT, ENVIRONMENT, DATA = "experiment.json", "environment.json", "data.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +108,7 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
     waiting = "wait for it, or choose another --out"
     with locked(run, waiting) if will_be_first() else nullcontext():
         check_run(run, experiment, resume=resume)
+        description = dataset_description(experiment.data)
         try:
             return train(
                 model=experiment.model,
@@ -115,7 +116,11 @@ def run_experiment(experiment: Experiment, run: Path, *, resume: bool = False) -
                 optim=experiment.optim,
                 settings=experiment.train,
                 run=run,
-                run_files={EXPERIMENT: to_json(experiment), ENVIRONMENT: environment()},
+                run_files={
+                    EXPERIMENT: to_json(experiment),
+                    ENVIRONMENT: environment(),
+                    **({} if description is None else {DATA: description}),
+                },
             )
         except OSError as error:
             place = f" ({error.filename!r})" if error.filename else ""
@@ -134,6 +139,11 @@ def check_run(run: Path, experiment: Experiment, *, resume: bool) -> None:
                 "another --out"
             )
         check_same(read_experiment(run / EXPERIMENT), experiment, run)
+        if (run / DATA).exists() and read_json(run / DATA) != dataset_description(experiment.data):
+            raise PammError(
+                f"{str(experiment.data.root)!r} lists other data sets than when {str(run)!r} was "
+                f"begun ({DATA} there has them): put it back, or choose another --out"
+            )
         return
     left = [*folders(run, "last"), *folders(run, "best"), *run.glob(RECORDS)]
     if left:

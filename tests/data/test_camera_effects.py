@@ -14,7 +14,7 @@ from pamm.data.camera_effects import (
     vignetting,
     white_balance,
 )
-from pamm.data.transforms import draw_generator
+from pamm.data.order import draw_generator
 
 GREY = np.full((3, 40, 50), 0.25, np.float32)
 

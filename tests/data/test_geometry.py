@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from pamm.data import Synthetic, TrainTransform
 from pamm.data.geometry import pad, scale_and_crop
+from pamm.data.order import draw_generator
 from pamm.data.sample import Sample
-from pamm.data.transforms import draw_generator
 from pamm.tasks import Depth, Semseg
 
 TASKS = {"semseg": Semseg(channels=200), "depth": Depth()}

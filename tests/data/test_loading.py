@@ -24,6 +24,7 @@ from pamm.data import (
     training_batches,
 )
 from pamm.data.loading import ShardSampler, StreamSampler
+from pamm.data.order import Epochs
 from pamm.errors import PammError
 from pamm.pictures.images import write_png
 
@@ -54,9 +55,9 @@ def same(a, b) -> bool:
 @settings(max_examples=60, deadline=None)
 def test_stream_may_start_at_any_step(length, batch, start, world, seed) -> None:
     for rank in range(world):
-        keys = {"seed": seed, "rank": rank, "world": world}
-        whole = list(islice(StreamSampler(length, batch, **keys), start + 3))
-        resumed = list(islice(StreamSampler(length, batch, start=start, **keys), 3))
+        keys = {"rank": rank, "world": world}
+        whole = list(islice(StreamSampler(Epochs(length, seed), batch, **keys), start + 3))
+        resumed = list(islice(StreamSampler(Epochs(length, seed), batch, start=start, **keys), 3))
         assert resumed == whole[start:]
 
 
@@ -64,7 +65,7 @@ def test_stream_may_start_at_any_step(length, batch, start, world, seed) -> None
 @settings(max_examples=40, deadline=None)
 def test_stream_holds_every_image_once_an_epoch(length, batch, epochs) -> None:
     steps = -(-length * epochs // batch)
-    draws = [d for b in islice(StreamSampler(length, batch, seed=3), steps) for d in b]
+    draws = [d for b in islice(StreamSampler(Epochs(length, 3), batch), steps) for d in b]
     for epoch in range(epochs):
         part = draws[epoch * length : (epoch + 1) * length]
         assert sorted(d.index for d in part) == list(range(length))
@@ -73,7 +74,7 @@ def test_stream_holds_every_image_once_an_epoch(length, batch, epochs) -> None:
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     def order(seed: int, epoch: int) -> list[int]:
-        batch = next(iter(StreamSampler(50, 50, seed=seed, start=epoch)))
+        batch = next(iter(StreamSampler(Epochs(50, seed), 50, start=epoch)))
         return [draw.index for draw in batch]
 
     assert order(0, 0) != order(0, 1)
@@ -81,8 +82,8 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 
 def test_more_processes_see_the_same_images_in_a_step() -> None:
-    one = islice(StreamSampler(10, 6, seed=1), 7)
-    three = [islice(StreamSampler(10, 2, seed=1, rank=r, world=3), 7) for r in range(3)]
+    one = islice(StreamSampler(Epochs(10, 1), 6), 7)
+    three = [islice(StreamSampler(Epochs(10, 1), 2, rank=r, world=3), 7) for r in range(3)]
     for batch, *parts in zip(one, *three, strict=True):
         assert batch == [draw for part in parts for draw in part]
 
@@ -215,6 +216,7 @@ from pamm.data import DataConfig, train_dataset, training_batches
 class Slow:
     def __init__(self, dataset): self.dataset = dataset
     def __len__(self): return len(self.dataset)
+    def order(self, seed): return self.dataset.order(seed)
     def __getitem__(self, key):
         if sys.argv[2] == "busy" and key.epoch: time.sleep(1e6)
         return self.dataset[key]

@@ -7,10 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pamm.data import EvalTransform, Synthetic, TrainTransform
-from pamm.data.dataset import Draw
+from pamm.data.order import Draw, draw_generator, epoch_generator
 from pamm.data.transforms import (
-    draw_generator,
-    epoch_generator,
     photometric_distortion,
     scale_saturation,
     shift_hue,

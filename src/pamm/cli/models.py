@@ -123,40 +123,51 @@ def evaluate(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
             trivial: Also score the best constant prediction of each task, for comparison.
         """
-        from pamm.evaluation.evaluate import evaluate_run
+        import torch
+
+        from pamm.checkpoint import find, read_description
+        from pamm.evaluation.evaluate import evaluate_run, labels_of_several
         from pamm.evaluation.report import Unfinished
         from pamm.evaluation.score_table import print_scores
         from pamm.runtime.device import torch_device
         from pamm.runtime.distributed import is_first
         from pamm.runtime.memory import keep_freed_memory
+        from pamm.runtime.notes import note
         from pamm.views.augmentation import TestTimeAugmentation
 
         note_missing_library()
         keep_freed_memory()
-        try:
-            report = evaluate_run(
-                run,
-                split=split,
-                checkpoint=checkpoint,
-                data=data.name,
-                root=data.root,
-                tasks=tasks,
-                protocol=protocol,
-                lists=lists,
-                augmentation=TestTimeAugmentation(scales=scales, flip=flip),
-                batch_size=batch_size,
-                device=torch_device(device),
-                devices=devices,
-                precision=precision,
-                trivial=trivial,
-            )
-        except Unfinished as error:
-            print_scores(error.report)
-            raise
-        if not is_first():
-            return
-        print_scores(report)
-        print(f"report: {Path(report['model']) / report['file']}")
+        names: list[str | None] = [data.name]
+        if data.name is None:  # of several data sets each by itself, too
+            labels = labels_of_several(read_description(find(run, checkpoint=checkpoint)).data)
+            if devices == 1 and not torch.distributed.is_torchelastic_launched():
+                names += labels
+            elif labels:
+                note(f"each by itself: --data.name {' or '.join(labels)}")
+        for name in names:
+            try:
+                report = evaluate_run(
+                    run,
+                    split=split,
+                    checkpoint=checkpoint,
+                    data=name,
+                    root=data.root,
+                    tasks=tasks,
+                    protocol=protocol,
+                    lists=lists,
+                    augmentation=TestTimeAugmentation(scales=scales, flip=flip),
+                    batch_size=batch_size,
+                    device=torch_device(device),
+                    devices=devices,
+                    precision=precision,
+                    trivial=trivial,
+                )
+            except Unfinished as error:
+                print_scores(error.report)
+                raise
+            if is_first():
+                print_scores(report)
+                print(f"report: {Path(report['model']) / report['file']}")
 
     parse(command, arguments, "pamm evaluate")
 

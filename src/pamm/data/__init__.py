@@ -4,13 +4,14 @@ To add a data set of files: declare a `FileDataset`, as `nyud.py` does, and add 
 `loading.py`. Others derive from `MultiTaskDataset`, and give raw samples from `load`.
 """
 
-from pamm.data.dataset import Draw, MultiTaskDataset
+from pamm.data.dataset import MultiTaskDataset
 from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.loading import (
     DATASETS,
     DataConfig,
     build_dataset,
+    dataset_description,
     dataset_tasks,
     dataset_type,
     eval_dataset,
@@ -20,10 +21,12 @@ from pamm.data.loading import (
     training_batches,
 )
 from pamm.data.nyud import NYUD
+from pamm.data.order import Draw
 from pamm.data.pascal_context import PascalContext
 from pamm.data.prepare import prepare
 from pamm.data.preview import preview
 from pamm.data.sample import Batch, Sample, collate
+from pamm.data.several import Several
 from pamm.data.synthetic import Rooms, Synthetic
 from pamm.data.transforms import (
     EvalTransform,
@@ -50,11 +53,13 @@ __all__ = [
     "Report",
     "Rooms",
     "Sample",
+    "Several",
     "Synthetic",
     "TrainTransform",
     "Transform",
     "build_dataset",
     "collate",
+    "dataset_description",
     "dataset_tasks",
     "dataset_type",
     "eval_dataset",

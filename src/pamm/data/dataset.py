@@ -3,25 +3,16 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch.utils.data import Dataset
 
+from pamm.data.order import Draw, Epochs, Order, draw_generator
 from pamm.data.sample import Sample
-from pamm.data.transforms import Transform, draw_generator
+from pamm.data.transforms import Transform
 from pamm.errors import PammError, unknown
 from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """One use of one image: which one, and what its augmentation is made from."""
-
-    seed: int
-    epoch: int
-    index: int
 
 
 class MultiTaskDataset(Dataset[Sample], ABC):
@@ -71,6 +62,12 @@ class MultiTaskDataset(Dataset[Sample], ABC):
         """All tasks of the data set in `root`, in order; most data sets have the same anywhere."""
         return dict(cls.TASKS)
 
+    @classmethod
+    def description(cls, root: str | os.PathLike[str] | None) -> Any:
+        """What decides the images beside the root itself, if a training must not go on with other
+        ones; None: nothing."""
+        return None
+
     @abstractmethod
     def __len__(self) -> int:
         """Number of images."""
@@ -86,6 +83,10 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     @abstractmethod
     def name(self, index: int) -> str:
         """The id of sample `index`, unique over all splits."""
+
+    def order(self, seed: int) -> Order:
+        """Which image comes at which place of a training."""
+        return Epochs(len(self), seed)
 
     def __getitem__(self, key: int | Draw) -> Sample:
         draw = key if isinstance(key, Draw) else Draw(0, 0, int(key))

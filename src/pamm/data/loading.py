@@ -15,6 +15,7 @@ import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.process import BaseProcess
 from typing import Any
 from weakref import WeakSet
@@ -22,18 +23,21 @@ from weakref import WeakSet
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pamm.data.dataset import Draw, MultiTaskDataset
+from pamm.data.dataset import MultiTaskDataset
 from pamm.data.file_dataset import FileDataset
 from pamm.data.folder import Folder
 from pamm.data.nyud import NYUD
+from pamm.data.order import Draw, Order
 from pamm.data.pascal_context import PascalContext
 from pamm.data.sample import Batch, Sample, collate
+from pamm.data.several import SEVERAL, Several
 from pamm.data.synthetic import Rooms, Synthetic
-from pamm.data.transforms import EvalTransform, TrainTransform, Transform, epoch_generator
+from pamm.data.transforms import EvalTransform, TrainTransform, Transform
 from pamm.errors import PammError, unknown
 from pamm.runtime.processes import end_with_owner
 from pamm.runtime.ranges import Count, Factor, Share, Side, Workers, check_fields
 from pamm.runtime.select import select_tasks
+from pamm.runtime.strict_json import to_json
 from pamm.tasks import Task
 
 DATASETS: dict[str, type[MultiTaskDataset]] = {
@@ -42,6 +46,7 @@ DATASETS: dict[str, type[MultiTaskDataset]] = {
     "nyud": NYUD,
     "pascal_context": PascalContext,
     "folder": Folder,
+    SEVERAL: Several,
 }
 """Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
 
@@ -51,11 +56,11 @@ class DataConfig:
     """Which images to train and evaluate on, and how they are augmented."""
 
     name: str = "synthetic"
-    """Name of the data set: synthetic, rooms, nyud, pascal_context or folder."""
+    """Name of the data set: synthetic, rooms, nyud, pascal_context, folder or several."""
     root: str | None = None
-    """Folder of the data set, or one that holds it; for rendered rooms the folder of the cache.
-    None = the folder in PAMM_DATA; for rendered rooms that in PAMM_CACHE, or the user's cache. It
-    is kept as an absolute path."""
+    """Folder of the data set, or one that holds it; for rendered rooms the folder of the cache, for
+    several the .toml that lists them. None = the folder in PAMM_DATA; for rendered rooms that in
+    PAMM_CACHE, or the user's cache. It is kept as an absolute path."""
     size: tuple[Side, Side] = (128, 160)
     """Height and width of the training crops; rooms are rendered at it."""
     train_count: Count | None = None
@@ -145,6 +150,11 @@ def dataset_tasks(config: DataConfig) -> dict[str, Task]:
     return dataset_type(config.name).declared_tasks(config.root)
 
 
+def dataset_description(config: DataConfig) -> Any:
+    """What decides the images of a data set beside its config, in JSON values; None: nothing."""
+    return to_json(dataset_type(config.name).description(config.root))
+
+
 def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> MultiTaskDataset:
     """The training split with the augmentation that the config states."""
     transform = TrainTransform(
@@ -176,45 +186,25 @@ class StreamSampler(Sampler[list[Draw]]):
     """The batches of one process from step `start` on, without end, as lists of draws.
 
     Args:
-        length: number of images in the data set.
+        order: which image comes at which place of the stream of all processes together.
         batch_size: images a step of this process.
-        seed: of the orders and the augmentations.
         start: first step.
         rank, world: which training process of how many this is.
     """
 
     def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        *,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        world: int = 1,
+        self, order: Order, batch_size: int, *, start: int = 0, rank: int = 0, world: int = 1
     ) -> None:
-        if length < 1 or batch_size < 1:
-            raise ValueError(
-                f"batches of {batch_size} from {length} images: want at least 1 of each"
-            )
+        if batch_size < 1:
+            raise ValueError(f"batches of {batch_size} images: want at least 1")
         _check_rank(rank, world)
-        self.length, self.batch_size, self.seed = length, batch_size, seed
+        self.order, self.batch_size = order, batch_size
         self.start, self.rank, self.world = start, rank, world
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        order_of, order = -1, []
-        step = self.start
-        while True:
+        for step in count(self.start):
             first = (step * self.world + self.rank) * self.batch_size
-            batch = []
-            for position in range(first, first + self.batch_size):
-                epoch, offset = divmod(position, self.length)
-                if epoch != order_of:
-                    order = epoch_generator(self.seed, epoch).permutation(self.length).tolist()
-                    order_of = epoch
-                batch.append(Draw(self.seed, epoch, order[offset]))
-            yield batch
-            step += 1
+            yield [self.order(place) for place in range(first, first + self.batch_size)]
 
 
 class ShardSampler(Sampler[list[int]]):
@@ -262,9 +252,8 @@ def training_batches(
     Raises:
         ValueError: a batch size below 1, or a rank outside 0..world-1.
     """
-    sampler = StreamSampler(
-        len(dataset), batch_size, seed=seed, start=start, rank=rank, world=world
-    )
+    order = dataset.order(seed)
+    sampler = StreamSampler(order, batch_size, start=start, rank=rank, world=world)
     return Loader(dataset, sampler, workers)
 
 

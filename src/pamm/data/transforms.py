@@ -23,19 +23,6 @@ CONTRAST = (0.5, 1.5)  # factor on the image
 SATURATION = (0.5, 1.5)  # factor on S of HSV
 HUE = 18 / 180  # of the whole colour circle, which OpenCV writes as 180: +-36 degrees
 
-_EPOCH_STREAM, _ITEM_STREAM = 0, 1  # two families of generators that never meet
-
-
-def draw_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
-    """The generator of one image in one epoch: a pure function of (seed, epoch, index)."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(_ITEM_STREAM, epoch, index))
-    return np.random.default_rng(sequence)
-
-
-def epoch_generator(seed: int, epoch: int) -> np.random.Generator:
-    """The generator of the order of one epoch: a pure function of (seed, epoch)."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_EPOCH_STREAM, epoch)))
-
 
 def photometric_distortion(
     image: Tensor, generator: np.random.Generator, *, probability: float = 0.5

@@ -20,6 +20,7 @@ from pamm.data import (
     evaluation_batches,
     select_tasks,
 )
+from pamm.data.several import SEVERAL, read_members
 from pamm.errors import PammError, unknown
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.other_data import Match, match
@@ -193,7 +194,7 @@ def evaluate_run(
     device, folder = torch_device(device), find(source, checkpoint=checkpoint)
     saved = read_description(folder)
     config, other = data_to_score(folder, saved, data=data, root=root)
-    path = folder / report_name(config.name if other else None, split)
+    path = folder / report_name((data or config.name) if other else None, split)
     check_file(path, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
@@ -261,20 +262,43 @@ def data_to_score(
     Args:
         folder: of the model.
         saved: what the folder says; the size of its training crops is kept.
-        data: the name of the data set, if not the one that it was trained on.
+        data: the name of the data set, if not the one that it was trained on; or the label of one
+            of several.
         root: the folder of the data set, if not the one in the configuration.
 
     Raises:
         PammError: there is no such data set.
     """
-    if data is not None:
-        dataset_type(data)
+    if (one := one_of_several(saved.data, data)) is not None:
+        return one, True
     own = isinstance(saved.data, dict) and saved.data.get("name")
     if data is not None and data != own:
+        dataset_type(data)
         other = DataConfig(name=data, root=root)
         return replace(other, size=saved.crop_size) if saved.crop_size else other, True
     config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
     return config if root is None else replace(config, root=root), False
+
+
+def one_of_several(saved: Any, label: str | None) -> DataConfig | None:
+    """The config of one of the data sets that a model was trained on; None: it is none of them.
+
+    Args:
+        saved: the configuration of the training's data, in JSON.
+        label: what stands for the one.
+    """
+    if label is None or label not in labels_of_several(saved):
+        return None
+    whole = from_json(DataConfig, saved, where="data")
+    member = next(m for m in read_members(whole.root) if m.label == label)
+    return replace(whole, name=member.name, root=member.root)
+
+
+def labels_of_several(saved: Any) -> list[str]:
+    """The labels of the data sets that a model was trained on together; of one alone, none."""
+    if not isinstance(saved, dict) or saved.get("name") != SEVERAL:
+        return []
+    return [member.label for member in read_members(saved.get("root"))]
 
 
 def image_lists(
