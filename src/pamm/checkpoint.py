@@ -23,6 +23,7 @@ from pamm.runtime.device import torch_device
 from pamm.runtime.files import reason, remove_folder, replacing_folder, write_text
 from pamm.runtime.hub import one_try
 from pamm.runtime.notes import note
+from pamm.runtime.packed_tensors import Bits, pack, unpack
 from pamm.runtime.ranges import Side, check_values
 from pamm.runtime.run_folder import folders, newest
 from pamm.runtime.strict_json import from_json, read_json, to_json
@@ -171,6 +172,34 @@ def save(
     return final
 
 
+def pack_model(
+    source: str | Path, out: str | Path, *, bits: Bits = 8, checkpoint: str = "last"
+) -> Path:
+    """Write a model folder whose weights take fewer bits, to be shipped.
+
+    It is loaded, scored and predicted with like any other; see `pack` for what changes.
+
+    Args:
+        source: as of `load`.
+        out: the folder to write; it must not be there yet.
+        bits: 8 or 16 for each weight of a matrix.
+        checkpoint: which one of a run directory.
+
+    Raises:
+        PammError: no such model, or the folder is there already.
+    """
+    folder, final = find(source, checkpoint=checkpoint), Path(out)
+    if final.exists():
+        raise PammError(f"{str(final)!r} is there already; choose another --out")
+    description = read_description(folder)
+    if description.format != FORMAT:
+        raise PammError(f"{str(folder)!r} has format {description.format}: save it again first")
+    with replacing_folder(final) as temporary:
+        write_weights(pack(unpack(read_weights(folder / WEIGHTS)), bits), temporary / WEIGHTS)
+        write_text(temporary / CONFIG, (folder / CONFIG).read_text("utf-8"))
+    return final
+
+
 def read_description(folder: Path) -> Description:
     """What the config.json of a checkpoint folder says.
 
@@ -276,7 +305,7 @@ def load_weights(model: Model, folder: Path, format: int = FORMAT) -> None:
         PammError: the file is missing, damaged, or of another model.
     """
     path = folder / WEIGHTS
-    tensors = read_weights(path)
+    tensors = unpack(read_weights(path))
     if format == 1:
         tensors = format_1.new_names(tensors)
     check_tensors(tensors, model.state_dict(), path)

@@ -13,7 +13,7 @@ from typing import NoReturn
 from pamm.cli.arguments import Command, dispatch
 from pamm.cli.boundary import boundary_eval
 from pamm.cli.compare import compare
-from pamm.cli.models import backbones, describe, evaluate, predict, presets, train
+from pamm.cli.models import backbones, describe, evaluate, pack, predict, presets, train
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
 from pamm.runtime.text import printable
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "compare": compare,
     "predict": predict,
+    "pack": pack,
     "boundary-eval": boundary_eval,
     "describe": describe,
     "presets": presets,

@@ -295,6 +295,36 @@ def shared(work: Callable[..., int], images: Sequence[str], *, devices: int, dev
     return total if is_first() else 0
 
 
+def pack(arguments: Sequence[str]) -> None:
+    """Write a model with weights of fewer bits, to ship: pamm pack RUN --out DIR."""
+    from pamm.runtime.packed_tensors import Bits
+
+    def command(
+        run: Run,
+        out: Path,
+        bits: Bits = 8,
+        checkpoint: Checkpoint = "last",
+    ) -> None:
+        """Write a model folder whose weights take 8 or 16 bits each; it is used like any other.
+
+        Args:
+            run: Run directory, model folder or Hugging Face hub id.
+            out: The folder to write; it must not be there yet.
+            bits: 8: whole numbers, with a scale for each output channel; 16: half precision.
+                Vectors, such as norms and biases, keep 32.
+            checkpoint: Which checkpoint of the run.
+        """
+        from pamm.checkpoint import WEIGHTS, find, pack_model
+
+        before = (find(run, checkpoint=checkpoint) / WEIGHTS).stat().st_size
+        folder = pack_model(run, out, bits=bits, checkpoint=checkpoint)
+        after = (folder / WEIGHTS).stat().st_size
+        print(f"{folder}: {after / 1e6:.1f} MB of weights, {before / 1e6:.1f} MB before")
+        print(f"what it lost: pamm evaluate {folder}")
+
+    parse(command, arguments, "pamm pack")
+
+
 def describe(arguments: Sequence[str]) -> None:
     """Parameters, GFLOPs and shapes of a preset's model: pamm describe PRESET [--size H W]."""
 
