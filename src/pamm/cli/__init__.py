@@ -13,7 +13,8 @@ from typing import NoReturn
 from pamm.cli.arguments import Command, dispatch
 from pamm.cli.boundary import boundary_eval
 from pamm.cli.compare import compare
-from pamm.cli.models import backbones, describe, evaluate, pack, predict, presets, train
+from pamm.cli.models import backbones, describe, evaluate, presets, train
+from pamm.cli.predict import pack, predict
 from pamm.cli.tools import bench, data, doctor
 from pamm.errors import PammError
 from pamm.runtime.text import printable
