@@ -17,15 +17,14 @@ class_names = ["road", "sky"]         # and any field of the task
 import dataclasses
 import os
 import posixpath
-import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pamm.data.encodings import ENCODINGS, Encoding, check
 from pamm.data.file_dataset import FileDataset, Layout
 from pamm.errors import PammError, unknown
-from pamm.runtime.files import check_regular
 from pamm.runtime.strict_json import from_json
+from pamm.runtime.toml import read_toml
 from pamm.tasks import TASK_TYPES, Task
 
 DESCRIPTION = "pamm.toml"
@@ -62,11 +61,7 @@ def read_description(path: Path) -> Layout:
     Raises:
         PammError: it cannot be read, or holds anything that does not fit exactly.
     """
-    check_regular(path)
-    try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PammError(f"{str(path)!r} cannot be read as TOML: {error}") from None
+    values = read_toml(path)
     try:
         return _layout(values)
     except PammError as error:

@@ -19,7 +19,6 @@ The tasks are those of all of them together. An image counts for the tasks that 
 """
 
 import os
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +29,9 @@ from pamm.data.order import Mixed, Order
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
 from pamm.errors import PammError, check_name
-from pamm.runtime.files import check_regular
 from pamm.runtime.select import select_tasks
 from pamm.runtime.strict_json import from_json
+from pamm.runtime.toml import read_toml
 from pamm.tasks import Task
 
 SEVERAL = "several"
@@ -205,11 +204,7 @@ def read_members(root: str | os.PathLike[str] | None) -> list[Member]:
     path = Path(root)
     if not path.is_file():
         raise PammError(f"several data sets: no file {str(path)!r} that lists them")
-    check_regular(path)
-    try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PammError(f"{str(path)!r} cannot be read as TOML: {error}") from None
+    values = read_toml(path)
     try:
         return _members(values, path.parent)
     except PammError as error:
