@@ -136,6 +136,7 @@ def evaluate(arguments: Sequence[str]) -> None:
 
         note_missing_library()
         keep_freed_memory()
+        torch_device(device)  # is there such a one? Before anything is read
         names: list[str | None] = [data.name]
         if data.name is None:  # of several data sets each by itself, too
             labels = labels_of_several(read_description(find(run, checkpoint=checkpoint)).data)

@@ -45,8 +45,8 @@ DATASETS: dict[str, type[MultiTaskDataset]] = {
     "rooms": Rooms,
     "nyud": NYUD,
     "pascal_context": PascalContext,
-    "folder": Folder,
     SEVERAL: Several,
+    "folder": Folder,
 }
 """Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
 
