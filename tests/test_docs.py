@@ -199,7 +199,8 @@ def test_the_table_of_encodings_is_complete():
 def test_options_in_the_text_exist(monkeypatch, capsys):
     known = ""
     programs = (
-        "train synthetic-tiny, evaluate, compare, predict, pack, backbones, boundary-eval, describe, bench scan"
+        "train synthetic-tiny, evaluate, compare, predict, pack, backbones, boundary-eval, "
+        "describe, bench scan"
     )
     for program in (
         *map(str.split, programs.split(", ")),
