@@ -179,6 +179,9 @@ def test_scores_of_all_and_of_each(run, capsys):
     for task, alone in (("depth", rooms), ("semseg", photographs), ("saliency", photographs)):
         for score, value in whole["scores"][task].items():
             assert alone["scores"][task][score] == pytest.approx(value, rel=1e-4), (task, score)
+    assert list(photographs["scores"]) == ["semseg", "saliency"]  # not the folder's depth
+    with pytest.raises(PammError, match="unknown data set 'fodler': did you mean 'folder'"):
+        evaluate_run(run, data="fodler")
     alone = evaluate_run(run, data="folder")
     assert alone["scores"]["semseg"] == photographs["scores"]["semseg"]
 

@@ -52,7 +52,7 @@ def test_tasks_are_found_by_name_in_any_order(name):
     theirs, ours = outputs(source), outputs(target)
     for task in ("normals", "semseg"):
         torch.testing.assert_close(ours[task], theirs[task])
-    assert any(m.why == "of the tasks normals, semseg" and m.rows == 2 / 3 for m in moved)
+    assert any(m.why == "new: the tasks boundary" and m.rows == 2 / 3 for m in moved)
     assert {m.rows for m in moved} <= {0, 2 / 3, 1}
     new = [m.name for m in moved if m.rows == 0]
     assert new
@@ -73,7 +73,7 @@ def test_classes_are_found_by_name(name):
         assert torch.equal(getattr(ours, kind)[1], before[kind][1])
     partly = [m for m in moved.values() if 0 < m.rows < 1 and "classes" in m.why]
     assert len(partly) == len(kinds)
-    assert {m.why for m in partly} == {"of the classes lamp, floor"}
+    assert {m.why for m in partly} == {"new: the classes piano"}
     assert all(m.rows == pytest.approx(2 / 3) for m in partly)
 
 

@@ -58,6 +58,13 @@ def test_paths_on_standard_input(folder, monkeypatch):
     assert names(folder / "a.png", "-") == ["a.png", "b.jpg", "c.png"]
 
 
+def test_nothing_on_standard_input_is_no_success(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    lines: list[str] = []
+    assert expand(["-"], lines.append) == ([], 1)
+    assert "standard input names no file" in lines[0]
+
+
 def times(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in out.rglob("overview.png")} | {
         str(path.parent.name): path.stat().st_mtime_ns for path in out.rglob("summary.json")
@@ -82,6 +89,12 @@ def test_what_is_done_is_not_done_again(folder, tmp_path):
     assert run(save=["summary", "png"]) == ["done before"] * 2
     Image.fromarray(photo(12, 30)).save(folder / "a.png")  # another image of the same name
     assert run(save=["summary", "png"]) == ["done", "done before"]
+    (out / "b" / "depth.png").unlink()
+    assert run(save=["summary", "png"]) == ["done before", "done"]
+    everything = ["summary", "png", "mm", "legend", "ply"]
+    assert run(save=everything) == ["done", "done"]
+    assert run(save=everything) == ["done before"] * 2
+    assert run(save=["summary", "png"]) == ["done", "done"]
     (out / "b" / "summary.json").write_text("{ damaged")
     assert run(save=["summary", "png"]) == ["done before", "done"]
 

@@ -57,7 +57,10 @@ class Member:
         Raises:
             PammError: it has no such task, or its folder is not there.
         """
-        return select_tasks(dataset_named(self.name).declared_tasks(self.root), self.tasks)
+        try:
+            return select_tasks(dataset_named(self.name).declared_tasks(self.root), self.tasks)
+        except PammError as error:
+            raise PammError(f"data set {self.label!r} of several: {error}") from None
 
 
 class Several(MultiTaskDataset):

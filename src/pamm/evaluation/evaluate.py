@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from pamm.checkpoint import CONFIG, Description, check_labels, find, load, read_description
 from pamm.data import (
+    DATASETS,
     Batch,
     DataConfig,
     MultiTaskDataset,
     dataset_tasks,
-    dataset_type,
     eval_dataset,
     evaluation_batches,
     select_tasks,
 )
-from pamm.data.several import SEVERAL, read_members
+from pamm.data.several import SEVERAL, Member, read_members
 from pamm.errors import PammError, unknown
 from pamm.evaluation.image_list import ImageList, read_image_list
 from pamm.evaluation.other_data import Match, match
@@ -199,6 +199,8 @@ def evaluate_run(
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
     chosen, declared = select_tasks(model.tasks, tasks), dataset_tasks(config)
+    if (member := one_of_several(saved.data, data)) is not None:
+        declared = member.declared()
     if other:
         matches = match(chosen, declared, protocol)
     else:
@@ -240,7 +242,12 @@ def evaluate_run(
         "backbone": saved.model.backbone,
         "step": saved.step,
         "precision": precision,
-        "data": {"name": config.name, "split": split, "images": len(dataset), "size": config.size},
+        "data": {
+            "name": data or config.name,
+            "split": split,
+            "images": len(dataset),
+            "size": config.size,
+        },
         **described(scored, images, counts, how),
         "classes": matched_classes(chosen, declared, matches),
         "notes": departures(dataset, counts) if split == "val" else [],
@@ -269,29 +276,29 @@ def data_to_score(
     Raises:
         PammError: there is no such data set.
     """
-    if (one := one_of_several(saved.data, data)) is not None:
-        return one, True
+    if (member := one_of_several(saved.data, data)) is not None:
+        whole = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
+        return replace(whole, name=member.name, root=member.root), True
     own = isinstance(saved.data, dict) and saved.data.get("name")
     if data is not None and data != own:
-        dataset_type(data)
+        if data not in DATASETS:
+            raise PammError(unknown("data set", data, [*labels_of_several(saved.data), *DATASETS]))
         other = DataConfig(name=data, root=root)
         return replace(other, size=saved.crop_size) if saved.crop_size else other, True
     config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
     return config if root is None else replace(config, root=root), False
 
 
-def one_of_several(saved: Any, label: str | None) -> DataConfig | None:
-    """The config of one of the data sets that a model was trained on; None: it is none of them.
+def one_of_several(saved: Any, label: str | None) -> Member | None:
+    """One of the data sets that a model was trained on together; None: it is none of them.
 
     Args:
         saved: the configuration of the training's data, in JSON.
         label: what stands for the one.
     """
-    if label is None or label not in labels_of_several(saved):
+    if label not in labels_of_several(saved):
         return None
-    whole = from_json(DataConfig, saved, where="data")
-    member = next(m for m in read_members(whole.root) if m.label == label)
-    return replace(whole, name=member.name, root=member.root)
+    return next(m for m in read_members(saved.get("root")) if m.label == label)
 
 
 def labels_of_several(saved: Any) -> list[str]:

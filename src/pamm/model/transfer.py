@@ -23,7 +23,7 @@ class Moved:
     rows: float
     """Which share of it was taken, 0 to 1."""
     why: str = ""
-    """What was taken if not all was, and why the rest was not."""
+    """What was not taken if not all was, and why."""
 
 
 @torch.no_grad()
@@ -120,8 +120,9 @@ def take_rows(
         tensor[here.index(name)] = given[there.index(name)]
     if len(both) == len(here):
         return 1.0, ""
-    taken = f"of the {what} {', '.join(both)}" if both else f"none of the {what} is there"
-    return len(both) / len(here), taken
+    new = [name for name in here if name not in there]
+    why = f"new: the {what} {', '.join(new)}" if both else f"none of the {what} is there"
+    return len(both) / len(here), why
 
 
 def shape(tensor: Tensor) -> str:

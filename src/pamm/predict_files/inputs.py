@@ -22,8 +22,13 @@ def expand(paths: Iterable[str | Path], report: Callable[[str], None]) -> tuple[
         report: gets a line for each that stands for none.
     """
     files: dict[Path, None] = {}
+    paths = list(paths)
+    given = list(_from_stdin(paths))
     failed = 0
-    for path in _from_stdin(paths):
+    if not given and paths:
+        failed = 1
+        report("failed: standard input names no file; give paths there, a line each")
+    for path in given:
         try:
             files.update(dict.fromkeys(_expanded(path)))
         except PammError as error:

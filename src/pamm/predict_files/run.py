@@ -17,6 +17,8 @@ from pamm.errors import PammError
 from pamm.pictures.images import read_image
 from pamm.predict_files.inputs import expand, folder_names
 from pamm.predict_files.outputs import (
+    ENDINGS,
+    METRES,
     SUMMARY,
     SaveOptions,
     files_of,
@@ -255,12 +257,20 @@ class _Work:
         if self.made_by is None or "summary" not in self.save.of_images():
             return False
         try:
-            text = (inside(self.out, image.name) / SUMMARY).read_text("utf-8")
-            found = json.loads(text)
+            folder = inside(self.out, image.name)
+            found = json.loads((folder / SUMMARY).read_text("utf-8"))
             wanted = to_json(self._about(image))
-            return all(found.get(key) == value for key, value in wanted.items())
+            same = all(found.get(key) == value for key, value in wanted.items())
+            return same and all((folder / name).is_file() for name in self._expected(found))
         except (OSError, ValueError, AttributeError):
             return False
+
+    def _expected(self, summary: Mapping[str, Any]) -> set[str]:
+        """The files that stay in an image's folder; legends only where there are names."""
+        names = set(summary["files"])
+        legends = {name for name in names if name.endswith(ENDINGS["legend"])}
+        depths = {name + ENDINGS["mm"] for name, t in self.model.tasks.items() if t.unit != METRES}
+        return names - legends - depths
 
     def _say(self, image: _Image, text: str) -> None:
         self.done += 1
