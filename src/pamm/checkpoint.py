@@ -29,6 +29,7 @@ from pamm.runtime.run_folder import folders, newest
 from pamm.runtime.strict_json import from_json, read_json, to_json
 from pamm.runtime.tensor_files import check_tensors, read_weights, write_training, write_weights
 from pamm.tasks import Task, task_from_dict
+from pamm.tasks.match import label_difference
 
 WEIGHTS, CONFIG, TRAINING = "model.safetensors", "config.json", "training.pt"
 FORMAT = 2
@@ -282,17 +283,9 @@ def check_labels(trained: Mapping[str, Task], data: Mapping[str, Task], *, where
         where: begins the message, such as "'runs/demo' was trained".
     """
     for name, old in trained.items():
-        new = data[name]
-        if (old.type_name, old.channels) != (new.type_name, new.channels):
-            was, now = (f"{task.type_name} (channels: {task.channels})" for task in (old, new))
-        elif str(old.pad_value) != str(new.pad_value):  # NaN is not equal to itself
-            was, now = (f"{task.pad_value} for pixels without a label" for task in (old, new))
-        else:
-            names = [getattr(task, "class_names", ()) for task in (old, new)]
-            differ = [i for i, pair in enumerate(zip(*names, strict=False)) if len(set(pair)) > 1]
-            if not differ:  # or one of the two has no names
-                continue
-            was, now = (f"{n[differ[0]]!r} as its class {differ[0]}" for n in names)
+        if (difference := label_difference(old, data[name])) is None:
+            continue
+        was, now = difference
         raise PammError(
             f"task {name!r}: {where} with {was}, the data set has {now}; use the data set as it was"
         )

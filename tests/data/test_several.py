@@ -87,7 +87,7 @@ def test_an_image_counts_for_what_it_has_labels_for(config):
 
 def test_some_tasks_need_some_data_sets_only(config):
     dataset = train_dataset(config, tasks=["depth"])
-    assert list(dataset.members) == ["synthetic"]
+    assert list(dataset.parts) == ["synthetic"]
     assert len(dataset) == 4
 
 

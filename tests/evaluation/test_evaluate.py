@@ -26,11 +26,11 @@ from pamm.errors import PammError
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.evaluate import evaluate, evaluate_run, image_lists
 from pamm.evaluation.image_list import ImageList, read_image_list
-from pamm.evaluation.other_data import Match
 from pamm.evaluation.report import Unfinished, departures
 from pamm.evaluation.score_table import print_scores, protocol_lines
 from pamm.model import PAMM, PAMMConfig
 from pamm.predictor import Predictor
+from pamm.tasks.match import Match
 from pamm.views.augmentation import TestTimeAugmentation
 
 DATA = DataConfig(size=(24, 32), train_count=4, val_count=5, workers=0)

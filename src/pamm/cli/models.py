@@ -125,7 +125,9 @@ def evaluate(arguments: Sequence[str]) -> None:
         import torch
 
         from pamm.checkpoint import find, read_description
-        from pamm.evaluation.evaluate import evaluate_run, labels_of_several
+        from pamm.data import member_configs
+        from pamm.evaluation.evaluate import evaluate_run
+        from pamm.evaluation.other_data import trained_on
         from pamm.evaluation.report import Unfinished
         from pamm.evaluation.score_table import print_scores
         from pamm.runtime.device import torch_device
@@ -138,8 +140,10 @@ def evaluate(arguments: Sequence[str]) -> None:
         keep_freed_memory()
         torch_device(device)  # is there such a one? Before anything is read
         names: list[str | None] = [data.name]
-        if data.name is None:  # of several data sets each by itself, too
-            labels = labels_of_several(read_description(find(run, checkpoint=checkpoint)).data)
+        folder = find(run, checkpoint=checkpoint)
+        saved = read_description(folder)
+        if data.name is None and saved.data is not None:  # what it is made of by itself, too
+            labels = list(member_configs(trained_on(folder, saved)))
             if devices == 1 and not torch.distributed.is_torchelastic_launched():
                 names += labels
             elif labels:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -67,8 +67,6 @@ def predict(arguments: Sequence[str]) -> None:
         """
         if not images:
             raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
-        import torch
-
         from pamm.checkpoint import WEIGHTS, find, load
         from pamm.prediction import Look
         from pamm.runtime.device import torch_device
@@ -87,51 +85,56 @@ def predict(arguments: Sequence[str]) -> None:
         torch_device(device)  # is there such a one? Before anything is read
         folder = find(run, checkpoint=checkpoint)
         weights = (folder / WEIGHTS).stat()
-        made_by = f"{folder.absolute()} {weights.st_size} {weights.st_mtime_ns}"
-        if devices == 1 and not torch.distributed.is_torchelastic_launched():
-            model = load(folder, tasks=tasks, device=device)
-            failed = predict_files(model, images, out, look=look, save=wanted, made_by=made_by)
-        else:
-            failed = shared(
-                lambda place, **share: predict_files(
-                    load(folder, tasks=tasks, device=place),
-                    images,
-                    out,
-                    look=look,
-                    save=wanted,
-                    made_by=made_by,
-                    **share,
-                ),
-                images,
-                devices=devices,
-                device=device,
-            )
-        if failed:
+        rank, world, place, total = joined(devices, device, images)
+        failed = predict_files(
+            load(folder, tasks=tasks, device=place),
+            images,
+            out,
+            look=look,
+            save=wanted,
+            made_by=f"{folder.absolute()} {weights.st_size} {weights.st_mtime_ns}",
+            rank=rank,
+            world=world,
+        )
+        failed = total(failed)
+        if failed and rank == 0:  # who speaks for all
             raise PammError(f"{failed} of the images or folders could not be used, see above")
 
     parse(command, arguments, "pamm predict")
 
 
-def shared(work: Callable[..., int], images: Sequence[str], *, devices: int, device: str) -> int:
-    """Let several processes do a work: how many images failed, in the first one; 0 in the others.
+def joined(
+    devices: int, device: str, images: Sequence[str]
+) -> tuple[int, int, Any, Callable[[int], int]]:
+    """Join the processes that share the images, if there are several.
 
     Args:
-        work: takes the device of a process, and `rank` and `world`; how many images failed.
-        images: what is worked on.
         devices: processes on this machine.
         device: as a user names it.
+        images: what is to be shared.
+
+    Returns:
+        Which process this is, of how many, its device, and what adds up a number over all of them.
     """
     import torch
 
     from pamm.runtime.device import torch_device
-    from pamm.runtime.distributed import is_first, launch, total_over
 
+    place = torch_device(device)
+    if devices == 1 and not torch.distributed.is_torchelastic_launched():
+        return 0, 1, place, lambda number: number
     if "-" in images:
         raise PammError("-: paths on standard input go to one process only; leave --devices 1")
-    fabric = launch(devices, accelerator=torch_device(device).type)
-    failed = work(fabric.device, rank=fabric.global_rank, world=fabric.world_size)
-    total = int(total_over(fabric)(torch.tensor(failed)))
-    return total if is_first() else 0
+    from pamm.runtime.distributed import launch, total_over
+
+    fabric = launch(devices, accelerator=place.type)
+    total = total_over(fabric)
+    return (
+        fabric.global_rank,
+        fabric.world_size,
+        fabric.device,
+        lambda number: int(total(torch.tensor(number))),
+    )
 
 
 def pack(arguments: Sequence[str]) -> None:

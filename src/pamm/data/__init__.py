@@ -17,6 +17,7 @@ from pamm.data.loading import (
     eval_dataset,
     evaluation_batches,
     file_dataset_type,
+    member_configs,
     train_dataset,
     training_batches,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "eval_dataset",
     "evaluation_batches",
     "file_dataset_type",
+    "member_configs",
     "prepare",
     "preview",
     "select_tasks",

@@ -2,7 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch.utils.data import Dataset
@@ -13,6 +14,22 @@ from pamm.data.transforms import Transform
 from pamm.errors import PammError, unknown
 from pamm.runtime.select import select_tasks
 from pamm.tasks import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of the data sets that another one is made of."""
+
+    name: str
+    """Of the data set."""
+    label: str
+    """What stands for it among the others: its name, or another one."""
+    root: str | None
+    """An absolute path; None: where the data set is looked for otherwise."""
+    weight: float | None
+    """How often it is drawn; None: as often as it has images."""
+    tasks: dict[str, Task]
+    """Those that it gives labels for."""
 
 
 class MultiTaskDataset(Dataset[Sample], ABC):
@@ -61,6 +78,11 @@ class MultiTaskDataset(Dataset[Sample], ABC):
     def declared_tasks(cls, root: str | os.PathLike[str] | None) -> dict[str, Task]:
         """All tasks of the data set in `root`, in order; most data sets have the same anywhere."""
         return dict(cls.TASKS)
+
+    @classmethod
+    def members(cls, root: str | os.PathLike[str] | None) -> Sequence[Member]:
+        """The data sets that this one is made of, if it is made of others."""
+        return ()
 
     @classmethod
     def description(cls, root: str | os.PathLike[str] | None) -> Any:

@@ -14,7 +14,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -30,7 +30,7 @@ from pamm.data.nyud import NYUD
 from pamm.data.order import Draw, Order
 from pamm.data.pascal_context import PascalContext
 from pamm.data.sample import Batch, Sample, collate
-from pamm.data.several import SEVERAL, Several
+from pamm.data.several import Several
 from pamm.data.synthetic import Rooms, Synthetic
 from pamm.data.transforms import EvalTransform, TrainTransform, Transform
 from pamm.errors import PammError, unknown
@@ -45,7 +45,7 @@ DATASETS: dict[str, type[MultiTaskDataset]] = {
     "rooms": Rooms,
     "nyud": NYUD,
     "pascal_context": PascalContext,
-    SEVERAL: Several,
+    "several": Several,
     "folder": Folder,
 }
 """Name -> data set. Each is called as (split, tasks=, size=, count=, root=, transform=)."""
@@ -153,6 +153,14 @@ def dataset_tasks(config: DataConfig) -> dict[str, Task]:
 def dataset_description(config: DataConfig) -> Any:
     """What decides the images of a data set beside its config, in JSON values; None: nothing."""
     return to_json(dataset_type(config.name).description(config.root))
+
+
+def member_configs(config: DataConfig) -> dict[str, tuple[DataConfig, dict[str, Task]]]:
+    """{label: (config, tasks)} of the data sets that one is made of, if it is made of others."""
+    return {
+        member.label: (replace(config, name=member.name, root=member.root), member.tasks)
+        for member in dataset_type(config.name).members(config.root)
+    }
 
 
 def train_dataset(config: DataConfig, *, tasks: Iterable[str] | None = None) -> MultiTaskDataset:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pamm.data.dataset import MultiTaskDataset
+from pamm.data.dataset import Member, MultiTaskDataset
 from pamm.data.order import Mixed, Order
 from pamm.data.sample import Sample
 from pamm.data.transforms import Transform
@@ -33,34 +33,7 @@ from pamm.runtime.select import select_tasks
 from pamm.runtime.strict_json import from_json
 from pamm.runtime.toml import read_toml
 from pamm.tasks import Task
-
-SEVERAL = "several"
-"""The name of this one, as --data.name."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """One of the data sets, as the file says."""
-
-    name: str
-    """Of the data set."""
-    label: str
-    """What stands for it where it is one of several: its name, or another one."""
-    root: str | None
-    """An absolute path; None: where the data set is looked for otherwise."""
-    weight: float | None
-    tasks: tuple[str, ...] | None
-
-    def declared(self) -> dict[str, Task]:
-        """The tasks that it gives labels for.
-
-        Raises:
-            PammError: it has no such task, or its folder is not there.
-        """
-        try:
-            return select_tasks(dataset_named(self.name).declared_tasks(self.root), self.tasks)
-        except PammError as error:
-            raise PammError(f"data set {self.label!r} of several: {error}") from None
+from pamm.tasks.match import label_difference
 
 
 class Several(MultiTaskDataset):
@@ -93,23 +66,24 @@ class Several(MultiTaskDataset):
         root: str | os.PathLike[str] | None = None,
         transform: Transform | None = None,
     ) -> None:
-        known = self.declared_tasks(root)
+        members = read_members(root)
+        known = union(members, root)
         super().__init__(split, tasks=tasks, transform=transform, known=known)
-        self.members: dict[str, MultiTaskDataset] = {}
+        self.parts: dict[str, MultiTaskDataset] = {}
         weights = []
-        for member in read_members(root):
-            own = [name for name in member.declared() if name in self.tasks]
+        for member in members:
+            own = [name for name in member.tasks if name in self.tasks]
             if not own:
                 continue
             kind: Any = dataset_named(member.name)
             dataset = kind(
                 split, tasks=own, size=size, count=count, root=member.root, transform=None
             )
-            self.members[member.label] = dataset
+            self.parts[member.label] = dataset
             weights.append(len(dataset) if member.weight is None else member.weight)
         self.weights = weights
-        sizes = {dataset.largest() for dataset in self.members.values()}
-        alike = len(sizes) == 1 and all(dataset.same_size for dataset in self.members.values())
+        sizes = {dataset.largest() for dataset in self.parts.values()}
+        alike = len(sizes) == 1 and all(dataset.same_size for dataset in self.parts.values())
         self.same_size = alike  # type: ignore[misc]  # of this one, not of the class
 
     @classmethod
@@ -119,41 +93,34 @@ class Several(MultiTaskDataset):
         Raises:
             PammError: two data sets have a task of one name that is not the same.
         """
-        found: dict[str, Task] = {}
-        first: dict[str, str] = {}
-        for member in read_members(root):
-            for name, task in member.declared().items():
-                if name in found and not is_same(found[name], task):
-                    raise PammError(
-                        f"{str(root)!r}: task {name!r} of {member.label!r} is not that of "
-                        f"{first[name]!r}, which has other channels or classes: leave it out in "
-                        "one of them, with a line tasks = [...]"
-                    )
-                found.setdefault(name, task)
-                first.setdefault(name, member.label)
-        return found
+        return union(read_members(root), root)
 
     @classmethod
-    def description(cls, root: str | os.PathLike[str] | None) -> list[Member]:
-        """What the file says."""
+    def members(cls, root: str | os.PathLike[str] | None) -> list[Member]:
+        """Those that the file lists."""
         return read_members(root)
 
+    @classmethod
+    def description(cls, root: str | os.PathLike[str] | None) -> list[dict[str, Any]]:
+        """What the file says."""
+        return [{**vars(member), "tasks": list(member.tasks)} for member in read_members(root)]
+
     def __len__(self) -> int:
-        return sum(len(dataset) for dataset in self.members.values())
+        return sum(len(dataset) for dataset in self.parts.values())
 
     def largest(self) -> tuple[int, int]:
         """The size of the image with the longest side of all."""
-        return max((dataset.largest() for dataset in self.members.values()), key=max)
+        return max((dataset.largest() for dataset in self.parts.values()), key=max)
 
     def name(self, index: int) -> str:
         """The id of an image, such as "nyud/0001"."""
         label, own = self._place(index)
-        return f"{label}/{self.members[label].name(own)}"
+        return f"{label}/{self.parts[label].name(own)}"
 
     def load(self, index: int) -> Sample:
         """Raw sample `index`, with "no label" where its data set has none."""
         label, own = self._place(index)
-        dataset = self.members[label]
+        dataset = self.parts[label]
         dataset.scoring = self.scoring
         sample = dataset.load(own)
         height, width = sample["image"].shape[-2:]
@@ -165,14 +132,35 @@ class Several(MultiTaskDataset):
 
     def order(self, seed: int) -> Order:
         """Of the images in training: by the weights."""
-        return Mixed([len(dataset) for dataset in self.members.values()], self.weights, seed)
+        return Mixed([len(dataset) for dataset in self.parts.values()], self.weights, seed)
 
     def _place(self, index: int) -> tuple[str, int]:
-        for label, dataset in self.members.items():
+        for label, dataset in self.parts.items():
             if index < len(dataset):
                 return label, index
             index -= len(dataset)
         raise IndexError(index)
+
+
+def union(members: Iterable[Member], file: str | os.PathLike[str] | None) -> dict[str, Task]:
+    """The tasks of several data sets together, in their order.
+
+    Raises:
+        PammError: two of them have a task of one name that is not the same.
+    """
+    found: dict[str, Task] = {}
+    first: dict[str, str] = {}
+    for member in members:
+        for name, task in member.tasks.items():
+            if name in found and label_difference(found[name], task):
+                raise PammError(
+                    f"{str(file)!r}: task {name!r} of {member.label!r} is not that of "
+                    f"{first[name]!r}, which has other channels or classes: leave it out in one of "
+                    "them, with a line tasks = [...]"
+                )
+            found.setdefault(name, task)
+            first.setdefault(name, member.label)
+    return found
 
 
 def dataset_named(name: str) -> type[MultiTaskDataset]:
@@ -182,15 +170,6 @@ def dataset_named(name: str) -> type[MultiTaskDataset]:
     if (kind := dataset_type(name)) is Several:
         raise PammError(f"name: {name!r} cannot be one of several itself")
     return kind
-
-
-def is_same(a: Task, b: Task) -> bool:
-    """Whether labels of the one are labels of the other."""
-    first, second = (
-        (task.type_name, task.channels, str(task.pad_value), getattr(task, "class_names", ()))
-        for task in (a, b)
-    )
-    return first == second
 
 
 def read_members(root: str | os.PathLike[str] | None) -> list[Member]:
@@ -222,7 +201,7 @@ def _members(values: dict[str, Any], folder: Path) -> list[Member]:
     for number, table in enumerate(tables, 1):
         where = f"data set {number}"
         fields = from_json(_Table, table, where=where)
-        dataset_named(fields.name)
+        kind = dataset_named(fields.name)
         label = fields.label or fields.name
         check_name(f"{where}: label", label)
         if label in labels:
@@ -231,13 +210,12 @@ def _members(values: dict[str, Any], folder: Path) -> list[Member]:
         if fields.weight is not None and not 0 < fields.weight < 1e9:
             raise PammError(f"{where}: weight: got {fields.weight:g}, want more than 0")
         place = fields.root and os.path.join(folder, os.path.expanduser(fields.root))
-        member = Member(
-            name=fields.name,
-            label=label,
-            root=os.path.abspath(place) if place else None,
-            weight=fields.weight,
-            tasks=fields.tasks,
-        )
+        root = os.path.abspath(place) if place else None
+        try:
+            tasks = select_tasks(kind.declared_tasks(root), fields.tasks)
+        except PammError as error:
+            raise PammError(f"{label!r}: {error}") from None
+        member = Member(name=fields.name, label=label, root=root, weight=fields.weight, tasks=tasks)
         found.append(member)
     if len({member.weight is None for member in found}) > 1:
         raise PammError("weight: give one to every data set, or to none")

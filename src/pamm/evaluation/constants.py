@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from pamm.data import MultiTaskDataset
 from pamm.evaluation.image_list import ImageList
-from pamm.evaluation.other_data import Match
 from pamm.metrics import InThreads, Metric
 from pamm.runtime.progress import progress
+from pamm.tasks.match import Match
 
 
 def are_of_one_size(*datasets: MultiTaskDataset) -> bool:

@@ -2,35 +2,29 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pamm.checkpoint import CONFIG, Description, check_labels, find, load, read_description
+from pamm.checkpoint import check_labels, find, load, read_description
 from pamm.data import (
-    DATASETS,
     Batch,
-    DataConfig,
     MultiTaskDataset,
-    dataset_tasks,
     eval_dataset,
     evaluation_batches,
     select_tasks,
 )
-from pamm.data.several import SEVERAL, Member, read_members
 from pamm.errors import PammError, unknown
 from pamm.evaluation.image_list import ImageList, read_image_list
-from pamm.evaluation.other_data import Match, match
+from pamm.evaluation.other_data import data_to_score, match
 from pamm.evaluation.report import (
     Lists,
     add_constants,
     departures,
     described,
     keep_report,
-    matched_classes,
     report_name,
 )
 from pamm.metrics import InThreads
@@ -41,8 +35,9 @@ from pamm.runtime.files import check_file
 from pamm.runtime.inference import evaluation_view
 from pamm.runtime.precision import Precision
 from pamm.runtime.progress import progress
-from pamm.runtime.strict_json import from_json, to_json
+from pamm.runtime.strict_json import to_json
 from pamm.tasks import Protocol, Task
+from pamm.tasks.match import Match
 from pamm.views.augmentation import NO_AUGMENTATION, TestTimeAugmentation, augmented_logits
 
 Scores = dict[str, dict[str, float]]
@@ -193,20 +188,18 @@ def evaluate_run(
     """
     device, folder = torch_device(device), find(source, checkpoint=checkpoint)
     saved = read_description(folder)
-    config, other = data_to_score(folder, saved, data=data, root=root)
-    path = folder / report_name((data or config.name) if other else None, split)
+    on = data_to_score(folder, saved, data=data, root=root)
+    path = folder / report_name(on.other, split)
     check_file(path, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)
-    chosen, declared = select_tasks(model.tasks, tasks), dataset_tasks(config)
-    if (member := one_of_several(saved.data, data)) is not None:
-        declared = member.declared()
-    if other:
-        matches = match(chosen, declared, protocol)
-    else:
-        known = select_tasks(declared, chosen)
-        check_labels(chosen, known, where=f"{str(folder)!r} was trained")
+    chosen, config = select_tasks(model.tasks, tasks), on.config
+    if on.other is None:
+        where = f"{str(folder)!r} was trained"
+        check_labels(chosen, select_tasks(on.tasks, chosen), where=where)
         matches = {n: Match(task=t.with_protocol(protocol)) for n, t in chosen.items()}
+    else:
+        matches = match(chosen, on.tasks, protocol)
     scored = {name: pair.task for name, pair in matches.items()}
     dataset = eval_dataset(config, split, tasks=list(scored))
     train = eval_dataset(config, "train", tasks=list(scored)) if trivial else None
@@ -243,13 +236,13 @@ def evaluate_run(
         "step": saved.step,
         "precision": precision,
         "data": {
-            "name": data or config.name,
+            "name": on.other or config.name,
             "split": split,
             "images": len(dataset),
             "size": config.size,
         },
         **described(scored, images, counts, how),
-        "classes": matched_classes(chosen, declared, matches),
+        "classes": {name: pair.classes for name, pair in matches.items() if pair.classes},
         "notes": departures(dataset, counts) if split == "val" else [],
         "scores": scores,
     }
@@ -259,53 +252,6 @@ def evaluate_run(
         if train is not None:
             add_constants(report, path, train, dataset, matches, lists=images)
     return report
-
-
-def data_to_score(
-    folder: Path, saved: Description, *, data: str | None, root: str | None
-) -> tuple[DataConfig, bool]:
-    """What a model is scored on, and whether it is another data set than the training's.
-
-    Args:
-        folder: of the model.
-        saved: what the folder says; the size of its training crops is kept.
-        data: the name of the data set, if not the one that it was trained on; or the label of one
-            of several.
-        root: the folder of the data set, if not the one in the configuration.
-
-    Raises:
-        PammError: there is no such data set.
-    """
-    if (member := one_of_several(saved.data, data)) is not None:
-        whole = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
-        return replace(whole, name=member.name, root=member.root), True
-    own = isinstance(saved.data, dict) and saved.data.get("name")
-    if data is not None and data != own:
-        if data not in DATASETS:
-            raise PammError(unknown("data set", data, [*labels_of_several(saved.data), *DATASETS]))
-        other = DataConfig(name=data, root=root)
-        return replace(other, size=saved.crop_size) if saved.crop_size else other, True
-    config = from_json(DataConfig, saved.data, where=f"{str(folder / CONFIG)!r}: data")
-    return config if root is None else replace(config, root=root), False
-
-
-def one_of_several(saved: Any, label: str | None) -> Member | None:
-    """One of the data sets that a model was trained on together; None: it is none of them.
-
-    Args:
-        saved: the configuration of the training's data, in JSON.
-        label: what stands for the one.
-    """
-    if label not in labels_of_several(saved):
-        return None
-    return next(m for m in read_members(saved.get("root")) if m.label == label)
-
-
-def labels_of_several(saved: Any) -> list[str]:
-    """The labels of the data sets that a model was trained on together; of one alone, none."""
-    if not isinstance(saved, dict) or saved.get("name") != SEVERAL:
-        return []
-    return [member.label for member in read_members(saved.get("root"))]
 
 
 def image_lists(

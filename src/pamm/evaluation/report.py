@@ -9,10 +9,10 @@ from pamm.data import MultiTaskDataset
 from pamm.errors import PammError
 from pamm.evaluation.constants import are_of_one_size, constant_scores
 from pamm.evaluation.image_list import ImageList
-from pamm.evaluation.other_data import Match, described_match
 from pamm.runtime.files import reason, write_text
 from pamm.runtime.strict_json import to_json
 from pamm.tasks import Task
+from pamm.tasks.match import Match
 
 Lists = Mapping[str, ImageList]
 
@@ -26,14 +26,6 @@ def report_name(data: str | None, split: str) -> str:
     others = [] if data is None else [data]
     others += [split] if others or split not in ("val", "train") else []
     return "-".join(["metrics", *others]) + ".json"
-
-
-def matched_classes(
-    model: Mapping[str, Task], data: Mapping[str, Task], matches: Mapping[str, Match]
-) -> dict[str, dict[str, list[str]]]:
-    """{task: which classes are scored and which are not}, of those where the two differ."""
-    found = {name: described_match(model[name], data[name], pair) for name, pair in matches.items()}
-    return {name: classes for name, classes in found.items() if classes}
 
 
 def described(

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from pamm.errors import PammError
 from pamm.pictures.images import read_image
@@ -125,7 +126,7 @@ class _Image:
     number: int
     path: Path
     name: str
-    start: float
+    start: float = 0.0
     picture: Future[NDArray[np.uint8]] | None = None
     size: str = ""
     waiting: int = 0
@@ -152,16 +153,17 @@ class _Work:
 
     def run(self, files: Sequence[tuple[Path, str]]) -> int:
         """Do all of them; how many failed."""
-        images = deque(_Image(i, *file, start=0.0) for i, file in enumerate(files, 1))
+        images = (_Image(i, *file) for i, file in enumerate(files, 1))
         reading: deque[_Image] = deque()
         writing: deque[tuple[_Image, Future[None]]] = deque()
         with ThreadPoolExecutor(1) as readers, ThreadPoolExecutor(WRITERS) as writers:
-            while images or reading:
-                while images and len(reading) < AHEAD:
-                    image = images.popleft()
+            while True:
+                for image in islice(images, AHEAD - len(reading)):
                     if not is_video(image.path) and not self._is_done(image):
                         image.picture = readers.submit(read_image, image.path)
                     reading.append(image)
+                if not reading:
+                    break
                 image = reading.popleft()
                 if is_video(image.path):
                     self._finish(writing, 0)
@@ -199,18 +201,11 @@ class _Work:
         image.waiting = sum(x.nbytes for x in logits.values())
         self._finish(writing, WAITING_BYTES - image.waiting)
         about = self._about(image)
-        task = writers.submit(self._write, folder, picture, logits, about)
+        task = writers.submit(
+            write_prediction, folder, picture, logits, self.model.tasks, self.save, about
+        )
         writing.append((image, task))
         del picture, logits
-
-    def _write(
-        self,
-        folder: Path,
-        picture: NDArray[np.uint8],
-        logits: Mapping[str, Tensor],
-        about: Mapping[str, Any],
-    ) -> None:
-        write_prediction(folder, picture, logits, self.model.tasks, self.save, about)
 
     def _finish(self, writing: deque[tuple[_Image, Future[None]]], room: int) -> None:
         """Wait for the oldest until no more than `room` bytes of logits wait to be written."""

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pamm.errors import PammError
 from pamm.runtime import progress
+from pamm.runtime.notes import is_first
 from pamm.runtime.processes import end_with_parent
 from pamm.runtime.text import counted
 
@@ -112,11 +113,6 @@ def launch(
 def is_sharded(fabric: Fabric) -> bool:
     """Whether each process has a share of the weights only."""
     return isinstance(fabric.strategy, ModelParallelStrategy)
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and speaks for all."""
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def end(children: list[subprocess.Popen]) -> None:

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pamm.errors import check_name
+from pamm.errors import PammError, check_name
 from pamm.runtime.ranges import Channels, Weight, check_fields
+from pamm.tasks.match import Match
 
 if TYPE_CHECKING:
     from pamm.metrics import Metric
@@ -245,6 +246,28 @@ class Task(ABC):
     def legend(self, array: Array) -> dict[str, tuple[int, int, int]]:
         """The named colours in the picture of `array`: {name: RGB}; empty without class names."""
         return {}
+
+    def match(self, labels: "Task") -> Match:
+        """How predictions of this task are scored on the labels of another data set.
+
+        Args:
+            labels: the task of this name as that data set has it.
+
+        Raises:
+            PammError: they are not of one type, or have nothing in common.
+        """
+        if type(self) is not type(labels):
+            raise self._unlike(
+                f"the model's is {self.type_name}, the data set's {labels.type_name}"
+            )
+        if self.channels != labels.channels:
+            raise self._unlike(
+                f"the model has {self.channels} channels, the data set's wants {labels.channels}"
+            )
+        return Match(task=labels)
+
+    def _unlike(self, why: str) -> PammError:
+        return PammError(f"task {self.name!r}: {why}; score the other tasks with --tasks")
 
     def summary(self, array: Array) -> dict[str, Any]:
         """What a prediction says of the image as a whole, in JSON values: shares, ranges, places.

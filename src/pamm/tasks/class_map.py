@@ -24,6 +24,7 @@ from pamm.tasks.base import (
     mean_over_images,
 )
 from pamm.tasks.colours import BACKGROUND, INVALID, palette
+from pamm.tasks.match import Match
 
 if TYPE_CHECKING:
     from pamm.metrics import MeanIoU
@@ -120,6 +121,37 @@ class ClassMap(Task, ABC):
         colours = self._colours()
         present = [int(c) for c in np.unique(array) if 0 <= c < len(self.class_names)]
         return {self.class_names[c]: tuple(map(int, colours[c])) for c in present}  # type: ignore[misc]
+
+    def match(self, labels: Task) -> Match:
+        """By the names of the classes, where both have some: those in common are scored."""
+        if not isinstance(labels, ClassMap) or type(self) is not type(labels):
+            return super().match(labels)
+        ours, theirs = self.class_names, labels.class_names
+        if not (ours and theirs) and self.channels != labels.channels:
+            raise self._unlike(
+                f"{self.channels} classes in the model and {labels.channels} in the data set, and "
+                "one of them has no names for them"
+            )
+        if not (ours and theirs) or ours == theirs:
+            return super().match(labels)
+        both = tuple(name for name in theirs if name in ours)
+        if not both:
+            raise self._unlike(
+                f"no class of the data set ({', '.join(theirs)}) is one of the model "
+                f"({', '.join(ours)})"
+            )
+        ignored = labels.ignore_index if labels.ignore_index >= len(both) else -1
+        return Match(
+            task=replace(labels, channels=len(both), class_names=both, ignore_index=ignored),
+            channels=tuple(ours.index(name) for name in both),
+            labels=tuple(both.index(name) if name in both else ignored for name in theirs),
+            ignored=ignored,
+            classes={
+                "scored": both,
+                "only of the model": [name for name in ours if name not in both],
+                "only of the data set": [name for name in theirs if name not in both],
+            },
+        )
 
     def summary(self, array: Array) -> dict[str, Any]:
         """The share of the image that each class has, the largest first."""
