@@ -89,7 +89,7 @@ def test_the_report_stands_beside_that_of_the_own_data_set(model, folder, capsys
     assert "semseg: classes scored: floor, ceiling" in printed
     assert "only of the data set: partition, light" in printed
     assert "4 images of folder val" in printed
-    path = model / "metrics-folder-val.json"
+    path = model / f"metrics-folder-{folder.name}-val.json"
     assert str(path) in printed
     assert json.loads(path.read_text())["data"]["name"] == "folder"
     assert (model / "metrics.json").read_bytes() == before

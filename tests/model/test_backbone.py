@@ -89,8 +89,10 @@ def test_weights_from_the_npz_of_the_original_vit(tmp_path):
         for number, layer in ((0, block.norm1), (2, block.norm2)):
             arrays[f"{prefix}LayerNorm_{number}/scale"] = array(layer.weight)
             arrays[f"{prefix}LayerNorm_{number}/bias"] = array(layer.bias)
+    arrays["head/kernel"] = np.zeros((width, 10))
     np.savez(tmp_path / "vit.npz", **arrays)
     own = backbone(name, pretrained=str(tmp_path / "vit.npz"))
+    assert own.weights.text().endswith("left out: head (no part of a backbone)")
     for key, tensor in source.state_dict().items():
         assert torch.equal(own.net.state_dict()[key], tensor), key
 
@@ -99,6 +101,13 @@ def test_weights_of_another_model(tmp_path):
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "other.safetensors")
     with pytest.raises(PammError, match=r"other.safetensors' holds no weights of 'test_vit'"):
         backbone(pretrained=str(tmp_path / "other.safetensors"))
+
+
+def test_a_whole_model_is_no_backbone(tmp_path):
+    state = {f"backbone.net.{k}": v for k, v in timm.create_model(VIT).state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(PammError, match="it is a whole model: --train.init starts from one"):
+        backbone(pretrained=str(tmp_path / "model.safetensors"))
 
 
 def test_a_damaged_weight_file(tmp_path):

@@ -99,7 +99,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         """Score a trained model and write metrics.json into its folder.
 
         On another data set than the training's the tasks and classes that both have by name are
-        scored, and the report, metrics-<data set>-<split>.json, says which.
+        scored, and the report, metrics-<data set>-<folder>-<split>.json, says which.
 
         Args:
             run: Run directory, model folder or Hugging Face hub id.

@@ -179,7 +179,7 @@ def evaluate_run(
 
     Returns:
         The report, which is also written into the folder of the model: metrics.json, or
-        metrics-<data set>-<split>.json for another data set or a split of another name.
+        metrics-<data set>-<folder>-<split>.json for another data set or a split of another name.
 
     Raises:
         PammError: no such model, data set or split; a data set with other classes; a list that does
@@ -189,7 +189,7 @@ def evaluate_run(
     device, folder = torch_device(device), find(source, checkpoint=checkpoint)
     saved = read_description(folder)
     on = data_to_score(folder, saved, data=data, root=root)
-    path = folder / report_name(on.other, split)
+    path = folder / report_name(on.other, split, root)
     check_file(path, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)

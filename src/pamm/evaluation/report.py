@@ -1,6 +1,7 @@
 """The report of an evaluation: what it says beside the scores, and where it is kept."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,19 @@ from pamm.tasks.match import Match
 Lists = Mapping[str, ImageList]
 
 
-def report_name(data: str | None, split: str) -> str:
+def report_name(data: str | None, split: str, folder: str | None = None) -> str:
     """The file of a report: of the training's data set, and of another data set or split.
 
-    >>> report_name(None, "val"), report_name("folder", "val"), report_name(None, "light")
-    ('metrics.json', 'metrics-folder-val.json', 'metrics-light.json')
+    Args:
+        data: the name of another data set than the training's.
+        split: of the data set.
+        folder: of the other data set, if it was named.
+
+    >>> report_name(None, "val"), report_name("folder", "val", "a/mine"), report_name(None, "light")
+    ('metrics.json', 'metrics-folder-mine-val.json', 'metrics-light.json')
     """
     others = [] if data is None else [data]
+    others += [re.sub(r"[^\w.-]+", "_", Path(folder).name)] if others and folder else []
     others += [split] if others or split not in ("val", "train") else []
     return "-".join(["metrics", *others]) + ".json"
 

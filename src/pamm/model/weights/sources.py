@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ from pamm.model.weights.loaded import NO_CLASSIFIER, LoadedWeights, parts_of
 from pamm.model.weights.packages import PREFIX, packaged, read_package
 from pamm.runtime.text import first_line
 
+NPZ_HEADS = {"head", "pre_logits"}
+"""The parts of the original ViT's release that are not of a backbone."""
 WEIGHT_FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz")
 
 
@@ -57,7 +60,10 @@ def _load_file(net: nn.Module, name: str, path: Path) -> LoadedWeights:
         if path.suffix == ".npz":
             read: Any = net.load_pretrained
             read(str(path))  # timm looks for each array that the model wants
-            return LoadedWeights(source=file, tensors=frozenset(net.state_dict()))
+            with np.load(path) as arrays:
+                heads = {name.split("/")[0] for name in arrays} & NPZ_HEADS
+            left = ((", ".join(sorted(heads)), NO_CLASSIFIER),) if heads else ()
+            return LoadedWeights(source=file, tensors=frozenset(net.state_dict()), left_out=left)
         state = timm.models.load_state_dict(str(path))
         # Each family of timm knows the older names and sizes of its own weights.
         adapt = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
@@ -76,6 +82,12 @@ def _fill(net: nn.Module, name: str, state: Mapping[str, Tensor], told: str) -> 
         raise PammError(
             f"pretrained: {told} holds no weights of {name!r}: {len(missing)} of "
             f"{len(net.state_dict())} tensors are missing, such as {missing[0]!r}"
+            + ("; it is a whole model: --train.init starts from one" if is_whole(state) else "")
         )
     why = ((parts_of(unknown), NO_CLASSIFIER),) if unknown else ()
     return LoadedWeights(source=told, tensors=frozenset(net.state_dict()), left_out=why)
+
+
+def is_whole(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are the tensors of one of this package's models, backbone and decoder."""
+    return any(name.startswith("backbone.net.") for name in state)
