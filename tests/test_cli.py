@@ -174,7 +174,9 @@ def test_data_commands(tmp_path, capsys):
         (["compare", "nowhere"], "no run at 'nowhere'"),
         (["compare", "nowhere", "--out", "x.json"], "want the name of a Markdown file"),
         (["predict", "nowhere", "x.png", "--device", "gpu"], "a GPU is called cuda"),
-        (["predict", "nowhere"], "pamm predict RUN IMAGE...: want at least one image"),
+        (["predict", "nowhere"], "'nowhere' is no image, so it is the model"),
+        (["predict"], "pamm predict [RUN] IMAGE...: want at least one image"),
+        (["predict", "box:nothing", "a.png"], "unknown model in the box 'nothing'"),
         (["predict", "nowhere", "a.png"], "no run or model at 'nowhere'"),
         (["evaluate", "nowhere", "--device", "gpu0"], "device 'gpu0' cannot be used here"),
         (["data", "preview", "sinthetic"], "'sinthetic': did you mean 'synthetic'"),
@@ -266,7 +268,7 @@ def test_a_run_directory_is_not_a_preset(run, capsys):
 
 def test_help_names_what_is_wanted(capsys):
     for command, wanted in {
-        "evaluate": "RUN", "predict": "RUN IMAGE...", "compare": "RUN...", "describe": "PRESET",
+        "evaluate": "RUN", "predict": "[RUN] IMAGE...", "compare": "RUN...", "describe": "PRESET",
     }.items():  # fmt: skip
         with pytest.raises(SystemExit):
             main([command, "--help"])
@@ -274,7 +276,7 @@ def test_help_names_what_is_wanted(capsys):
         usage = shown.partition("\n\n")[0]
         assert wanted in usage
         assert "STR" not in usage
-    assert "missing from pamm predict: RUN Run directory" in said(capsys, "predict")
+    assert "missing from pamm evaluate: RUN Run directory" in said(capsys, "evaluate")
 
 
 def command_line(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from pamm import format_1
+from pamm.box import BOX, box_folder, names_box
 from pamm.errors import PammError
 from pamm.model import Model, ModelConfig, build_model
 from pamm.predictor import Predictor
@@ -55,7 +56,7 @@ class Description:
 
 
 def load(
-    source: str | Path,
+    source: str | Path = BOX,
     *,
     tasks: str | Sequence[str] | None = None,
     checkpoint: str = "last",
@@ -66,8 +67,9 @@ def load(
     It maps images (B, 3, H, W), RGB in 0..1, to {task: logits}, and is what `pamm.predict` takes.
 
     Args:
-        source: a run directory, a folder with model.safetensors and config.json, or the id
-            "owner/name" of a repository on the Hugging Face hub that holds these two files.
+        source: a run directory; a folder with model.safetensors and config.json; the id
+            "owner/name" of a repository on the Hugging Face hub that holds these two files; or
+            "box" or "box:NAME", a model that comes with the package.
         tasks: a subset of its tasks, or one; None = all. Of a model whose tasks look at each other
             all are computed all the same.
         checkpoint: which one of a run directory: "last" or "best".
@@ -108,25 +110,38 @@ def read_size(value: Any, where: str) -> tuple[int, int] | None:
 
 
 def find(source: str | Path, *, checkpoint: str = "last") -> Path:
-    """The folder that holds the model of a run directory, model folder or hub id."""
+    """The folder that holds the model of a run directory, model folder, hub id or "box"."""
     if checkpoint not in ("last", "best"):
         raise PammError(f"checkpoint: got {checkpoint!r}, want 'last' or 'best'")
     if not isinstance(source, str | Path) or source == "":
         raise PammError(f"{source!r} names no run; give its folder ('.' is this one)")
+    if names_box(source):
+        return box_folder(source)
     path = Path(source)
-    if _is_there(path / WEIGHTS):
-        return path
-    if path.is_dir():
-        found = newest(path, checkpoint)
-        if found is None:
-            raise PammError(
-                f"{str(path)!r} holds no model: want {WEIGHTS}, or a {checkpoint}-<step> folder "
-                "that `pamm train` wrote"
-            )
+    if found := model_in(path, checkpoint=checkpoint):
         return found
+    if path.is_dir():
+        raise PammError(
+            f"{str(path)!r} holds no model: want {WEIGHTS}, or a {checkpoint}-<step> folder that "
+            "`pamm train` wrote"
+        )
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.exists():
         return _from_hub(str(source))
-    raise PammError(f"no run or model at {str(source)!r}; give a folder that `pamm train` wrote")
+    raise PammError(
+        f"no run or model at {str(source)!r}; give a folder that `pamm train` wrote, or {BOX!r}, "
+        "the model that comes with pamm"
+    )
+
+
+def model_in(path: Path, *, checkpoint: str = "last") -> Path | None:
+    """The folder of the model that a run directory or model folder holds, or None.
+
+    Raises:
+        PammError: it cannot be read.
+    """
+    if _is_there(path / WEIGHTS):
+        return path
+    return newest(path, checkpoint) if path.is_dir() else None
 
 
 def save(

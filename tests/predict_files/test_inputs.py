@@ -17,7 +17,7 @@ from pamm.cli import main
 from pamm.data import DataConfig
 from pamm.model import BaselineConfig, build_model
 from pamm.predict_files import predict_files
-from pamm.predict_files.inputs import expand
+from pamm.predict_files.inputs import expand, names_images
 from pamm.prediction import Look
 from pamm.predictor import Predictor
 
@@ -45,6 +45,20 @@ def test_patterns(folder, capsys):
     files, failed = expand([f"{folder}/*.tif"], print)
     assert (files, failed) == ([], 1)
     assert "no file or folder is called like this" in capsys.readouterr().out
+
+
+def test_what_comes_first_on_the_command_line_is_a_model_or_an_image(folder, tmp_path, monkeypatch):
+    """A folder of pictures is no model; a run is, even one that wrote pictures, or no model yet."""
+    monkeypatch.chdir(tmp_path)
+    run, fresh = tmp_path / "run", tmp_path / "fresh"
+    (run / "last-000010").mkdir(parents=True)
+    Image.fromarray(photo(5, 5)).save(run / "curve.png")
+    fresh.mkdir()
+    images = ["images", "images/a.png", "images/notes.txt", "images/*.png", "-", "no-such.JPG"]
+    images += ["shots/clip.mp4", "owner/photo.heic", str(folder / "more")]
+    assert [name for name in images if not names_images(name)] == []
+    models = ["run", "fresh", "box", "box:rooms-small", "owner/name", "runs/demo", "", str(run)]
+    assert [name for name in models if names_images(name)] == []
 
 
 def test_a_file_that_is_named_like_a_pattern_is_a_file(folder):

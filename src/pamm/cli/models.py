@@ -128,7 +128,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         from pamm.data import member_configs
         from pamm.evaluation.evaluate import evaluate_run
         from pamm.evaluation.other_data import trained_on
-        from pamm.evaluation.report import Unfinished
+        from pamm.evaluation.report import Unfinished, report_folder
         from pamm.evaluation.score_table import print_scores
         from pamm.runtime.device import torch_device
         from pamm.runtime.distributed import is_first
@@ -171,7 +171,7 @@ def evaluate(arguments: Sequence[str]) -> None:
                 raise
             if is_first():
                 print_scores(report)
-                print(f"report: {Path(report['model']) / report['file']}")
+                print(f"report: {report_folder(Path(report['model'])) / report['file']}")
 
     parse(command, arguments, "pamm evaluate")
 

@@ -12,13 +12,12 @@ from pamm.runtime.ranges import Factor, FieldOfView, Processes, Side
 
 
 def predict(arguments: Sequence[str]) -> None:
-    """Predict on images of any size: pamm predict RUN IMAGE... --out DIR."""
+    """Predict on images of any size: pamm predict [RUN] IMAGE... --out DIR."""
     from pamm.predict_files import Save, SaveOptions, predict_files
     from pamm.runtime.precision import Precision
 
     def command(
-        run: Run,
-        images: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE...")],
+        images: Annotated[list[str], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN] IMAGE...")],
         out: str = "predictions",
         save: tuple[Save, ...] | None = None,
         tasks: list[str] | None = None,
@@ -39,9 +38,10 @@ def predict(arguments: Sequence[str]) -> None:
         is left as it is.
 
         Args:
-            run: Run directory, model folder or Hugging Face hub id.
             images: Image files and videos, folders of images, patterns such as 'photos/*.jpg', or -
-                for paths on standard input, a line each.
+                for paths on standard input, a line each. What comes first may be the model: a run
+                directory, model folder, Hugging Face hub id, or box:NAME for one that comes with
+                pamm; if it is not given, the model in the box.
             out: Where to write; each image gets a folder there.
             save: What to write of an image: <task>.png, a picture of each task; arrays.npz, the
                 arrays of all tasks, compressed, in 16 bits where they are fractions; <task>.npy,
@@ -65,8 +65,7 @@ def predict(arguments: Sequence[str]) -> None:
                 GPUs; under torchrun: torchrun's.
             precision: bf16-mixed is faster where the processor has instructions for it.
         """
-        if not images:
-            raise PammError("pamm predict RUN IMAGE...: want at least one image or folder")
+        run, paths = model_and_images(images)
         from pamm.checkpoint import WEIGHTS, find, load
         from pamm.prediction import Look
         from pamm.runtime.device import torch_device
@@ -85,10 +84,10 @@ def predict(arguments: Sequence[str]) -> None:
         torch_device(device)  # is there such a one? Before anything is read
         folder = find(run, checkpoint=checkpoint)
         weights = (folder / WEIGHTS).stat()
-        rank, world, place, total = joined(devices, device, images)
+        rank, world, place, total = joined(devices, device, paths)
         failed = predict_files(
             load(folder, tasks=tasks, device=place),
-            images,
+            paths,
             out,
             look=look,
             save=wanted,
@@ -101,6 +100,25 @@ def predict(arguments: Sequence[str]) -> None:
             raise PammError(f"{failed} of the images or folders could not be used, see above")
 
     parse(command, arguments, "pamm predict")
+
+
+def model_and_images(names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The model among what was typed, which is the first or that in the box, and the images.
+
+    Raises:
+        PammError: there are no images.
+    """
+    from pamm.box import BOX
+    from pamm.predict_files.inputs import names_images
+
+    if names and names_images(names[0]):
+        return BOX, names
+    if len(names) < 2:
+        taken = f"; {names[0]!r} is no image, so it is the model" if names else ""
+        raise PammError(
+            f"pamm predict [RUN] IMAGE...: want at least one image or folder of images{taken}"
+        )
+    return names[0], names[1:]
 
 
 def joined(

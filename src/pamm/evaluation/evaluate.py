@@ -25,6 +25,7 @@ from pamm.evaluation.report import (
     departures,
     described,
     keep_report,
+    report_folder,
     report_name,
 )
 from pamm.metrics import InThreads
@@ -155,7 +156,7 @@ def evaluate_run(
     """Score a trained model on a data set, and keep the report with it.
 
     Args:
-        source: a run directory, model folder or hub id.
+        source: as of `load`.
         split: "val", "train", or another that the data set has.
         checkpoint: "last" or "best", of a run directory.
         data: name of the data set; None = the one that the model was trained on. On another one
@@ -178,8 +179,9 @@ def evaluate_run(
         trivial: also score the constant predictor of each task (`constant_scores`).
 
     Returns:
-        The report, which is also written into the folder of the model: metrics.json, or
-        metrics-<data set>-<folder>-<split>.json for another data set or a split of another name.
+        The report, which is also written into the folder of the model (of one that comes with the
+        package into runs/box-NAME): metrics.json, or metrics-<data set>-<folder>-<split>.json for
+        another data set or a split of another name.
 
     Raises:
         PammError: no such model, data set or split; a data set with other classes; a list that does
@@ -189,7 +191,7 @@ def evaluate_run(
     device, folder = torch_device(device), find(source, checkpoint=checkpoint)
     saved = read_description(folder)
     on = data_to_score(folder, saved, data=data, root=root)
-    path = folder / report_name(on.other, split, root)
+    path = report_folder(folder) / report_name(on.other, split, root)
     check_file(path, "let your user write there, or evaluate a copy of the folder")
     fabric = launch(devices, accelerator=device.type)
     model = load(folder, device=fabric.device if fabric.world_size > 1 else device)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pamm.box import BOX, is_in_box
 from pamm.data import MultiTaskDataset
 from pamm.errors import PammError
 from pamm.evaluation.constants import are_of_one_size, constant_scores
@@ -33,6 +34,11 @@ def report_name(data: str | None, split: str, folder: str | None = None) -> str:
     others += [re.sub(r"[^\w.-]+", "_", Path(folder).name)] if others and folder else []
     others += [split] if others or split not in ("val", "train") else []
     return "-".join(["metrics", *others]) + ".json"
+
+
+def report_folder(model: Path) -> Path:
+    """Where the reports of a model are kept: its folder, or of one of the package runs/box-NAME."""
+    return Path("runs") / f"{BOX}-{model.name}" if is_in_box(model) else model
 
 
 def described(

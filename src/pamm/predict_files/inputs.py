@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pamm.checkpoint import model_in
 from pamm.errors import PammError
-from pamm.pictures.images import list_images
+from pamm.pictures.images import PHOTOGRAPHS_NOT_READ, SUFFIXES, list_images
+from pamm.predict_files.video import is_video
 
 STDIN = "-"
 
@@ -53,6 +55,28 @@ def _expanded(path: str | Path) -> list[Path]:
             raise PammError(f"{text!r}: no file or folder is called like this")
         return [Path(name) for name in found if not os.path.isdir(name)]
     return list_images([path])
+
+
+def names_images(path: str) -> bool:
+    """Whether what a user typed stands for images, and not for a model.
+
+    What is there decides: a file does, a folder if image files are in it and no model. What is not
+    there does if it is "-" or a pattern, or is called like an image or a video.
+    """
+    if path == STDIN or (not os.path.lexists(path) and glob.has_magic(path)):
+        return True
+    if os.path.isdir(path):
+        return model_in(Path(path)) is None and _holds_images(path)
+    like_an_image = Path(path).suffix.lower() in SUFFIXES | PHOTOGRAPHS_NOT_READ
+    return os.path.lexists(path) or like_an_image or is_video(Path(path))
+
+
+def _holds_images(folder: str) -> bool:
+    try:
+        list_images([folder])
+    except PammError:
+        return False
+    return True
 
 
 def folder_names(files: Iterable[Path]) -> list[str]:

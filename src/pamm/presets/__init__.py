@@ -5,13 +5,14 @@ was not measured. To know that much loads no PyTorch: an experiment is made when
 """
 
 from pamm.errors import PammError, unknown
-from pamm.presets import nyud, pascal_context, synthetic
+from pamm.presets import nyud, pascal_context, rooms, synthetic
 from pamm.presets.recipe import Preset, Recipe
 
 __all__ = ["PRESETS", "RECIPES", "Preset", "preset", "preset_of_model"]
 
 RECIPES: dict[str, Recipe] = {
     **synthetic.RECIPES,
+    **rooms.RECIPES,
     **nyud.RECIPES,
     **pascal_context.RECIPES,
 }

