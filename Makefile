@@ -61,7 +61,7 @@ CHECKS := -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize: $(INSTALLED)
 	@command -v g++ > /dev/null || { echo "make sanitize wants g++, which was not found"; exit 1; }
 	@set -e; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	cp -r src setup.py pyproject.toml README.md LICENSE "$$folder"; \
+	cp -r src setup.py pyproject.toml README.md LICENSE NOTICE "$$folder"; \
 	(cd "$$folder" && CXX=g++ CXXFLAGS="$(CHECKS)" $(abspath $(BIN))/python setup.py -q build_ext --inplace); \
 	export LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)"; \
 	export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH="$$folder/src"; \

@@ -9,11 +9,8 @@ from pamm.errors import PammError, unknown
 
 BOX = "box"
 """The name of the model that is taken where none is given; `box:NAME` is another one."""
-MODELS = {
-    "rooms": "all six tasks, for pictures of rooms and of people, on a ViT-S/14",
-    "rooms-small": "the same on an EfficientNet-Lite0, for a small processor",
-}
-"""Name -> what it is for; the first one is `box`."""
+MODELS = ("rooms", "rooms-small")
+"""The first one is `box`; the presets that they were trained with have the same names."""
 
 
 def names_box(source: str | Path) -> bool:
@@ -30,7 +27,7 @@ def box_folder(source: str | Path) -> Path:
     Raises:
         PammError: an unknown name.
     """
-    name = str(source).partition(":")[2] or next(iter(MODELS))
+    name = str(source).partition(":")[2] or MODELS[0]
     if name not in MODELS:
         raise PammError(unknown("model in the box", name, MODELS))
     return Path(__file__).parent / name

@@ -102,7 +102,7 @@ def evaluate(arguments: Sequence[str]) -> None:
         scored, and the report, metrics-<data set>-<folder>-<split>.json, says which.
 
         Args:
-            run: Run directory, model folder or Hugging Face hub id.
+            run: Run directory, model folder, Hugging Face hub id, or box or box:NAME.
             split: Part of the data set: val, train, or another that it has, such as the rooms'
                 materials, furniture and light.
             checkpoint: Which checkpoint of the run.

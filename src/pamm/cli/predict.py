@@ -66,10 +66,12 @@ def predict(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
         """
         run, paths = model_and_images(images)
+        from pamm.box import BOX, MODELS
         from pamm.checkpoint import WEIGHTS, find, load
         from pamm.prediction import Look
         from pamm.runtime.device import torch_device
         from pamm.runtime.memory import keep_freed_memory
+        from pamm.runtime.notes import note
         from pamm.views.augmentation import TestTimeAugmentation
 
         note_missing_library()
@@ -85,6 +87,8 @@ def predict(arguments: Sequence[str]) -> None:
         folder = find(run, checkpoint=checkpoint)
         weights = (folder / WEIGHTS).stat()
         rank, world, place, total = joined(devices, device, paths)
+        if run == BOX:
+            note(f"with the model {MODELS[0]!r}, which comes with pamm; RUN IMAGE... takes another")
         failed = predict_files(
             load(folder, tasks=tasks, device=place),
             paths,
@@ -168,7 +172,7 @@ def pack(arguments: Sequence[str]) -> None:
         """Write a model folder whose weights take 8 or 16 bits each; it is used like any other.
 
         Args:
-            run: Run directory, model folder or Hugging Face hub id.
+            run: Run directory, model folder, Hugging Face hub id, or box or box:NAME.
             out: The folder to write; it must not be there yet.
             bits: 8: whole numbers, with a scale for each output channel; 16: half precision.
                 Vectors, such as norms and biases, keep 32.

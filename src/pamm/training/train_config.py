@@ -30,9 +30,10 @@ class TrainConfig:
     seed: Seed = 0
     """Seed of the initial weights, the order of the images, augmentation, drop path and noise."""
     init: str | None = None
-    """Start from the weights of a model: a run directory, a model folder or the owner/name of one
-    on the Hugging Face hub. All that fits by name and shape is taken, task by task and class by
-    class where these differ; the rest is new, and a table says which."""
+    """Start from the weights of a model: a run directory, a model folder, the owner/name of one on
+    the Hugging Face hub, or box or box:NAME for one that comes with pamm. All that fits by name and
+    shape is taken, task by task and class by class where these differ; the rest is new, and a table
+    says which."""
     auxiliary: Weight = 1.0
     """Weight of the losses of auxiliary predictions; for models that make some, such as PAD-Net."""
     penalty: Weight = 0.0

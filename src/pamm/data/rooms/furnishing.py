@@ -38,6 +38,7 @@ class Furnisher:
         self.floor = Floorplan(*size[:2])
         self.height = size[2]
         self.placed: list[Placed] = []
+        self.subject: Placed | None = None
         self.floor.taken.append(Footprint(camera.position[:2], np.array([0.4, 0.4]), 0.0))
 
     def furnish(self) -> list[Placed]:
@@ -52,6 +53,7 @@ class Furnisher:
         self.things()
         self.overhead()
         self.pictures()
+        self.close_up()
         return self.placed
 
     # ------------------------------------------------------------------ helpers
@@ -120,6 +122,34 @@ class Furnisher:
         eye = np.array([*self.camera.position[:2], face[2] + g.normal(0.05, 0.2)])
         eye[2] = np.clip(eye[2], 0.3, self.height - 0.2)
         self.camera = looking_at(eye, aim, g.normal(0, 0.05), self.camera.focal)
+
+    def close_up(self) -> None:
+        """The camera comes near to one of the things, often from above."""
+        if not self.variety.close_up:
+            return
+        g = self.g.spawn(1)[0]  # the lights and whatever else comes later are as without it
+        things = [
+            placed
+            for placed in self.placed
+            if placed.item.label not in FLAT and self.sees(placed.position[:2])
+        ]
+        if not things or g.random() >= self.variety.close_up:
+            return
+        self.subject = things[int(g.integers(len(things)))]
+        low, high = self.subject.item.bounds
+        middle = self.subject.point(*((low + high) / 2).tolist())
+        across = float(np.linalg.norm(high - low))
+        way = middle - self.camera.position
+        azimuth = np.arctan2(way[0], way[1]) + g.normal(0, 0.5)
+        fall = g.uniform(-0.05, 1.0)
+        distance = 0.3 + across * max(0.5, self.camera.focal * g.uniform(0.8, 1.8))
+        forward = [np.sin(azimuth) * np.cos(fall), np.cos(azimuth) * np.cos(fall), -np.sin(fall)]
+        eye = middle - distance * np.array(forward)
+        wide = self.floor.width / 2 - 0.15
+        lowest, highest = (-wide, 0.15, 0.1), (wide, self.floor.depth - 0.15, self.height - 0.1)
+        aim = middle + 0.1 * across * g.normal(size=3)
+        eye = np.clip(eye, lowest, highest)
+        self.camera = looking_at(eye, aim, g.normal(0, 0.06), self.camera.focal)
 
     def openings(self) -> None:
         """Doors and windows."""

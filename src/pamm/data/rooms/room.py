@@ -25,6 +25,8 @@ BOUNDARY_SHARE = 0.06
 MAX_WALL = 0.6
 _PROBE = (40, 50)
 _ATTEMPTS = 1000
+_CLOSEST = 0.12  # metres from the camera of a close-up to the nearest surface, at least
+_SUBJECT = (0.06, 0.8)  # its share of such an image
 _ANTI_ALIAS_ABOVE = 128
 
 
@@ -110,8 +112,12 @@ def _instance_map(scene: Scene, hits: Hits) -> NDArray[np.int32]:
 
 
 def _worth_seeing(scene: Scene, variety: Variety) -> bool:
-    """Whether a coarse look at the scene shows a room: not mostly wall, nothing in one's face."""
+    """Whether a coarse look at the scene shows a room: not mostly wall, nothing in one's face; or,
+    in a close-up, what it is of."""
     hits = cast(scene, *_PROBE)
+    if scene.subject is not None:
+        share_of_it = (_instance_map(scene, hits) == scene.subject).mean()
+        return bool(hits.depth.min() > _CLOSEST and _SUBJECT[0] < share_of_it < _SUBJECT[1])
     if hits.depth.min() < variety.nearest or hits.depth.max() < 2.2:
         return False
     instance = _instance_map(scene, hits)

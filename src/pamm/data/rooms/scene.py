@@ -31,6 +31,8 @@ class Scene:
     ambient: float
     exposure: float
     noise: float
+    subject: int | None = None
+    """The instance that the camera has come near to, in a close-up."""
 
 
 def _order(placed: Placed, camera: Camera) -> tuple[bool, float]:
@@ -50,8 +52,9 @@ def compose(seed: int, index: int, attempt: int, variety: Variety = PLAIN) -> Sc
     things = furnisher.furnish()
     camera = furnisher.camera
     things.sort(key=lambda placed: _order(placed, camera))
-    everything = make_shell(g, palette, size, walls)
-    everything += [(placed.item.label, placed.solids()) for placed in things]
+    shell = make_shell(g, palette, size, walls)
+    everything = shell + [(placed.item.label, placed.solids()) for placed in things]
+    close = next((i for i, placed in enumerate(things) if placed is furnisher.subject), None)
     lamps = [
         (number, solids[-1].centre)  # a lamp's shade is its last solid
         for number, (label, solids) in enumerate(everything)
@@ -68,4 +71,5 @@ def compose(seed: int, index: int, attempt: int, variety: Variety = PLAIN) -> Sc
         ambient=float(g.uniform(*variety.ambient)),
         exposure=float(g.uniform(*variety.exposure)),
         noise=float(g.uniform(*variety.noise)),
+        subject=None if close is None else len(shell) + close,
     )

@@ -63,6 +63,9 @@ class Variety:
     """How often something without a class stands on a top; three times as many stand about."""
     portrait: float = 0.0
     """How often somebody is right in front of the camera, which looks at their face or chest."""
+    close_up: float = 0.0
+    """How often the camera comes near to one of the things; of the rooms that are kept it is more
+    often, as such a view is refused less often."""
     largest: float = 0.55
     """The largest share of an image that the things of one class may have."""
     nearest: float = 0.45
@@ -81,6 +84,7 @@ class Variety:
 
 PLAIN = Variety()
 VARIED = Variety(
+    version=2,
     width=(2.4, 8.0),
     depth=(2.8, 9.0),
     height=(2.2, 3.4),
@@ -100,6 +104,7 @@ VARIED = Variety(
     person=make_any_person,
     things=0.5,
     portrait=0.22,
+    close_up=0.1,
     largest=0.75,
     nearest=0.3,
 )
