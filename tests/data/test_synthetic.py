@@ -1,10 +1,11 @@
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pamm.data import Synthetic
+from pamm.data import Rooms, Synthetic
 from pamm.data.rooms import CLASSES, render_room
 from pamm.data.rooms.room import BOUNDARY_SHARE, MEAN_DEPTH
 from pamm.errors import PammError
@@ -47,6 +48,19 @@ def test_train_and_val_share_no_seed_and_no_picture(rooms: Synthetic) -> None:
     val = Synthetic("val", size=(24, 32), count=3, root=rooms.cache.root)
     pictures = {item["image"].numpy().tobytes() for item in (*rooms, *val)}
     assert len(pictures) == 10
+
+
+def test_where_nobody_is_the_varied_rooms_say_so(tmp_path: Path) -> None:
+    """And the plain ones have no label there, as PASCAL-Context."""
+    person, count = CLASSES.index("person"), 12
+    for kind, label in ((Rooms, 0), (Synthetic, 255)):
+        rooms = kind(size=(24, 32), count=count, root=tmp_path, tasks=["semseg", "human_parts"])
+        targets = [rooms[i]["targets"] for i in range(count)]
+        empty = [t["human_parts"] for t in targets if not (t["semseg"] == person).any()]
+        assert 0 < len(empty) < count
+        assert all(bool((parts == label).all()) for parts in empty)
+        others = [t["human_parts"] for t in targets if (t["semseg"] == person).any()]
+        assert all(0 < parts.max() < 7 for parts in others)
 
 
 def test_classes_are_named() -> None:

@@ -1,6 +1,7 @@
 """The varied rooms, and that what is held out of them is in none of them."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_labels_are_in_range(rooms):
         assert set(np.unique(room.semseg)) <= {*range(len(CLASSES)), NO_CLASS}
         assert set(np.unique(room.human_parts)) <= {*range(len(PARTS)), NO_CLASS}
         assert set(np.unique(room.saliency)) <= {0, 1}
-        assert 0.25 < room.depth.min() < room.depth.max() < 15
+        assert 0.12 < room.depth.min() < room.depth.max() < 15
         np.testing.assert_allclose(np.linalg.norm(room.normals, axis=-1), 1, atol=1e-5)
         nobody = not (room.semseg == CLASSES.index("person")).any()
         assert (room.human_parts == NO_CLASS).all() == nobody
@@ -143,6 +144,30 @@ def test_faces_are_seen_from_near():
         largest.append((room.human_parts == HEAD).mean())
     assert np.quantile(largest, 0.9) > 0.01
     assert max(largest) > 0.03
+
+
+def test_close_ups_show_what_they_are_of_and_change_nothing_else():
+    varied = VARIETIES["varied"]
+    scenes = [find_scene(SEED, index, varied) for index in range(120)]
+    close = [index for index, (scene, _) in enumerate(scenes) if scene.subject is not None]
+    assert 0.05 < len(close) / len(scenes) < 0.25
+    for index in close[:5]:
+        subject = scenes[index][0].subject
+        shown = render_room(SEED, index, 30, 38, "varied").instance == subject
+        assert 0.05 < shown.mean() < 0.82
+        rows, columns = np.nonzero(shown)
+        assert 0.2 < rows.mean() / 30 < 0.8
+        assert 0.2 < columns.mean() / 38 < 0.8
+    without = replace(varied, close_up=0.0)
+    for index, (scene, attempt) in enumerate(scenes[:40]):
+        other = compose(SEED, index, attempt, without)
+        assert sorted(other.labels) == sorted(scene.labels)
+        for light, same in zip(other.lights, scene.lights, strict=True):
+            assert np.array_equal(light.position, same.position)
+            assert np.array_equal(light.colour, same.colour)
+        assert (other.ambient, other.exposure) == (scene.ambient, scene.exposure)
+        same_view = np.array_equal(other.camera.position, scene.camera.position)
+        assert same_view == (scene.subject is None)
 
 
 def test_people_of_any_pose_touch_the_floor_and_have_all_parts():
