@@ -127,7 +127,7 @@ class Furnisher:
         """The camera comes near to one of the things, often from above."""
         if not self.variety.close_up:
             return
-        g = self.g.spawn(1)[0]  # the lights and whatever else comes later are as without it
+        g = self.g.spawn(1)[0]  # what comes later is drawn as without it
         things = [
             placed
             for placed in self.placed
