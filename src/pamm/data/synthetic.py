@@ -15,11 +15,12 @@ from torch import Tensor
 from pamm.data.dataset import MultiTaskDataset
 from pamm.data.rooms import LABELS
 from pamm.data.rooms.items import NO_CLASS
+from pamm.data.rooms.room import MEAN_DEPTH
 from pamm.data.sample import Sample
 from pamm.data.scene_cache import SceneCache
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
-from pamm.tasks import Task
+from pamm.tasks import Depth, Task
 
 SIZE = (128, 160)
 SMALLEST = 16  # pixels: below this a room is not recognisable, nor drawable
@@ -109,10 +110,15 @@ class Rooms(Synthetic):
     """The varied rooms: any camera and light, more materials, furniture, things and people.
 
     Three more splits hold what the training part never has: "materials", "furniture" and "light".
+    As there is any lens, depth stays as it is where an image is enlarged.
     Where nobody is, all is labelled as background of the human parts: PASCAL's rule, which has no
     label there, teaches a model to find people in everything.
     """
 
+    TASKS: ClassVar[dict[str, Task]] = {
+        **Synthetic.TASKS,
+        "depth": Depth(mean_depth=MEAN_DEPTH, one_lens=False),
+    }
     SERIES: ClassVar[dict[str, Series]] = {
         "train": Series(11, 4000, "varied"),
         "val": Series(12, 200, "varied"),

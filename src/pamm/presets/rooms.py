@@ -9,13 +9,13 @@ DATA = {
     "name": "rooms",
     "size": SIZE,
     "train_count": 3000,
-    "scale": (0.8, 1.5),
+    "scale": (0.75, 2.0),
     "camera": 0.3,
 }
 TRAIN = {
     "batch_size": 8,
     "log_every": 50,
-    "validate_every": 500,
+    "validate_every": 400,
     "checkpoint_every": 250,
 }
 
@@ -33,7 +33,7 @@ RECIPES = {
         },
         data=DATA,
         optim={"lr": 1e-3, "layer_decay": 0.65, "warmup": 100},
-        train={**TRAIN, "steps": 3600, "precision": "bf16-mixed"},
+        train={**TRAIN, "steps": 3200, "precision": "bf16-mixed"},
         models={
             "pamm": OfModel(fields={"d_model": 64}),
             "baseline": OfModel(
@@ -52,7 +52,7 @@ RECIPES = {
         },
         data=DATA,
         optim={"lr": 4e-3, "warmup": 100},
-        train={**TRAIN, "steps": 1500},
+        train={**TRAIN, "steps": 1200},
         models={
             "pamm": OfModel(fields={"d_model": 32, "d_state": 8}),
             "baseline": OfModel(

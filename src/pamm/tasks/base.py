@@ -205,8 +205,8 @@ class Task(ABC):
     def rescale(self, target: Tensor, scale: float) -> Tensor:
         """What the VALUES of a target or prediction become in an image enlarged `scale` times.
 
-        Only depth changes: an object drawn twice as large is half as far. Resampling the pixels
-        is the caller's affair.
+        Only depth changes, of images through one lens: an object drawn twice as large is half as
+        far. Resampling the pixels is the caller's affair.
         """
         return target
 

@@ -34,6 +34,9 @@ class Depth(ContinuousMap):
     """Metres, of the training data: where the head starts. The default suits a room."""
     max_depth: Metres = 80.0
     """Metres: targets as far as this or farther take no part in the score."""
+    one_lens: bool = True
+    """Whether all images are through a lens of one focal length: what an enlarged image shows is
+    then nearer by the factor. Otherwise it is seen through a longer lens, and as far as before."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +65,7 @@ class Depth(ContinuousMap):
         return RootMeanSquaredError(max_depth=self.max_depth)
 
     def rescale(self, target: Tensor, scale: float) -> Tensor:
-        return target / scale
+        return target / scale if self.one_lens else target
 
     def shade(self, share: Array) -> Picture:
         """Near is bright, far is dark."""
