@@ -189,7 +189,12 @@ def save(
 
 
 def pack_model(
-    source: str | Path, out: str | Path, *, bits: Bits = 8, checkpoint: str = "last"
+    source: str | Path,
+    out: str | Path,
+    *,
+    bits: Bits = 8,
+    max_side: int | None = None,
+    checkpoint: str = "last",
 ) -> Path:
     """Write a model folder whose weights take fewer bits, to be shipped.
 
@@ -199,6 +204,8 @@ def pack_model(
         source: as of `load`.
         out: the folder to write; it must not be there yet.
         bits: 8 or 16 for each weight of a matrix.
+        max_side: what images with a longer side are shrunk to in prediction if nothing is said;
+            None = the longest side of the training images.
         checkpoint: which one of a run directory.
 
     Raises:
@@ -212,7 +219,11 @@ def pack_model(
         raise PammError(f"{str(folder)!r} has format {description.format}: save it again first")
     with replacing_folder(final) as temporary:
         write_weights(pack(unpack(read_weights(folder / WEIGHTS)), bits), temporary / WEIGHTS)
-        write_text(temporary / CONFIG, (folder / CONFIG).read_text("utf-8"))
+        config = json.loads((folder / CONFIG).read_text("utf-8"))
+        if max_side is not None:
+            size = description.image_size or (1, 1)
+            config["image_size"] = [max(1, round(n * max_side / max(size))) for n in size]
+        write_text(temporary / CONFIG, json.dumps(config, indent=1) + "\n")
     return final
 
 

@@ -19,7 +19,7 @@ class Predictor(nn.Module):
         network: maps (B, 3, H, W), RGB in 0..1, to {task: logits (B, C, H, W)}.
         tasks: what its outputs mean: all of them, or some in an order of one's own. None: the
             default tasks of the names and channels in `network.config.tasks`, if it has them.
-        image_size: of the largest images that it was trained on.
+        image_size: of the largest images that it was trained on, or that it is meant for.
         crop_size: of the crops that it was trained on.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import pamm
-from pamm.checkpoint import save
+from pamm.checkpoint import pack_model, save
 from pamm.cli import main
 from pamm.data import DataConfig, Synthetic
 from pamm.errors import PammError
@@ -76,8 +76,15 @@ def folder(tmp_path: Path) -> Path:
         tasks={n: t.channels for n, t in tasks.items()}, backbone="test_vit", d_model=32,
         d_state=4, drop_path=0.0,
     )  # fmt: skip
-    predictor = Predictor(PAMM(config), tasks, image_size=(32, 32), crop_size=(32, 32))
+    predictor = Predictor(PAMM(config), tasks, image_size=(32, 40), crop_size=(32, 32))
     return save(tmp_path / "run", "last", 5, predictor, data=DataConfig(size=(32, 32)))
+
+
+def test_a_packed_model_is_shown_larger_images_if_so_packed(folder, tmp_path):
+    for given, size in ((100, (80, 100)), (None, (32, 40))):
+        out = pack_model(folder, tmp_path / str(given), max_side=given)
+        assert pamm.load(out).image_size == size
+        assert pamm.load(out).crop_size == pamm.load(folder).crop_size
 
 
 @pytest.mark.parametrize(("bits", "error"), [(8, 0.05), (16, 0.003)])

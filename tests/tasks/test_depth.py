@@ -36,6 +36,8 @@ def test_the_head_starts_at_the_mean_depth() -> None:
 
 def test_an_enlarged_image_is_nearer() -> None:
     assert task.rescale(torch.tensor([2.0, 0.0]), 2.0).tolist() == [1.0, 0.0]
+    any_lens = Depth(one_lens=False)
+    assert any_lens.rescale(torch.tensor([2.0, 0.0]), 2.0).tolist() == [2.0, 0.0]
 
 
 def test_constant_prediction_is_the_mean_where_labelled() -> None:

@@ -167,6 +167,7 @@ def pack(arguments: Sequence[str]) -> None:
         run: Run,
         out: Path,
         bits: Bits = 8,
+        max_side: Side | None = None,
         checkpoint: Checkpoint = "last",
     ) -> None:
         """Write a model folder whose weights take 8 or 16 bits each; it is used like any other.
@@ -176,12 +177,14 @@ def pack(arguments: Sequence[str]) -> None:
             out: The folder to write; it must not be there yet.
             bits: 8: whole numbers, with a scale for each output channel; 16: half precision.
                 Vectors, such as norms and biases, keep 32.
+            max_side: What `pamm predict` shrinks larger images to if nothing is said; if not given
+                here, the longest side of the training images.
             checkpoint: Which checkpoint of the run.
         """
         from pamm.checkpoint import WEIGHTS, find, pack_model
 
         before = (find(run, checkpoint=checkpoint) / WEIGHTS).stat().st_size
-        folder = pack_model(run, out, bits=bits, checkpoint=checkpoint)
+        folder = pack_model(run, out, bits=bits, max_side=max_side, checkpoint=checkpoint)
         after = (folder / WEIGHTS).stat().st_size
         print(f"{folder}: {after / 1e6:.1f} MB of weights, {before / 1e6:.1f} MB before")
         print(f"what it lost: pamm evaluate {folder}")
