@@ -64,7 +64,7 @@ class DataConfig:
     size: tuple[Side, Side] = (128, 160)
     """Height and width of the training crops; rooms are rendered at it."""
     train_count: Count | None = None
-    """Use the first so many training images. None = all (synthetic: 600, rooms: 4000)."""
+    """Use the first so many training images. None = all (synthetic: 600, rooms: 3000)."""
     val_count: Count | None = None
     """Use the first so many validation images. None = all (synthetic: 150, rooms: 200)."""
     workers: Workers = 2

@@ -120,7 +120,7 @@ class Rooms(Synthetic):
         "depth": Depth(mean_depth=MEAN_DEPTH, one_lens=False),
     }
     SERIES: ClassVar[dict[str, Series]] = {
-        "train": Series(11, 4000, "varied"),
+        "train": Series(11, 3000, "varied"),
         "val": Series(12, 200, "varied"),
         "materials": Series(13, 200, "materials"),
         "furniture": Series(14, 200, "furniture"),

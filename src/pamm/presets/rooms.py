@@ -8,7 +8,6 @@ SIZE = (196, 252)
 DATA = {
     "name": "rooms",
     "size": SIZE,
-    "train_count": 3000,
     "scale": (0.75, 2.0),
     "camera": 0.3,
 }
