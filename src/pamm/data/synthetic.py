@@ -20,7 +20,7 @@ from pamm.data.sample import Sample
 from pamm.data.scene_cache import SceneCache
 from pamm.data.transforms import Transform
 from pamm.errors import PammError
-from pamm.tasks import Depth, Task
+from pamm.tasks import Depth, HumanParts, Task
 
 SIZE = (128, 160)
 SMALLEST = 16  # pixels: below this a room is not recognisable, nor drawable
@@ -117,6 +117,7 @@ class Rooms(Synthetic):
 
     TASKS: ClassVar[dict[str, Task]] = {
         **Synthetic.TASKS,
+        "human_parts": HumanParts(empty_images=True),
         "depth": Depth(mean_depth=MEAN_DEPTH, one_lens=False),
     }
     SERIES: ClassVar[dict[str, Series]] = {
