@@ -9,6 +9,7 @@ from pamm.data import Rooms, Synthetic
 from pamm.data.rooms import CLASSES, render_room
 from pamm.data.rooms.room import BOUNDARY_SHARE, MEAN_DEPTH
 from pamm.errors import PammError
+from pamm.tasks import HumanParts
 
 
 def test_items_are_exactly_what_was_rendered(rooms: Synthetic) -> None:
@@ -52,6 +53,8 @@ def test_train_and_val_share_no_seed_and_no_picture(rooms: Synthetic) -> None:
 
 def test_where_nobody_is_the_varied_rooms_say_so(tmp_path: Path) -> None:
     """And the plain ones have no label there, as PASCAL-Context."""
+    assert Rooms.TASKS["human_parts"] == HumanParts(empty_images=True)
+    assert Synthetic.TASKS["human_parts"] == HumanParts()
     person, count = CLASSES.index("person"), 12
     for kind, label in ((Rooms, 0), (Synthetic, 255)):
         rooms = kind(size=(24, 32), count=count, root=tmp_path, tasks=["semseg", "human_parts"])

@@ -398,6 +398,7 @@ def test_a_crop_leaves_targets_as_they_are(task: Task) -> None:
 def test_background_alone_is_no_label_of_human_parts() -> None:
     target = torch.tensor([[0, 255], [0, 0]])
     assert torch.equal(HumanParts().after_crop(target), torch.full((2, 2), 255))
+    assert torch.equal(HumanParts(empty_images=True).after_crop(target), target)
     target[0, 0] = 6
     assert torch.equal(HumanParts().after_crop(target), target)
 
