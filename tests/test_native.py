@@ -42,7 +42,7 @@ def project(tmp_path: Path) -> Path:
         project / "src" / "pamm" / "native",
         ignore=shutil.ignore_patterns("_native.*", "__pycache__"),
     )
-    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, project)
     shutil.copy(ROOT / "src" / "pamm" / "__init__.py", project / "src" / "pamm")
     (project / "src" / "pamm" / "native" / "scan.cpp").write_text(TINY % native.ABI_VERSION)
