@@ -75,8 +75,12 @@ def test_predicting_takes_it_where_no_model_is_named(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photo(60, 80)).save("photo.png")
     main(["predict", "photo.png", "--save", "npy", "summary"])
-    assert "with the model 'rooms', which comes with pamm" in capsys.readouterr().err
+    assert "with the model in the box, box:rooms" in capsys.readouterr().err
+    Path("box").mkdir()  # a folder of pictures of this name is not meant
+    Image.fromarray(photo(60, 80)).save("box/photo.png")
     main(["predict", "box", "photo.png", "--save", "npy", "summary", "--out", "named"])
+    assert "in the box" not in capsys.readouterr().err
+    assert os.listdir("named") == ["photo"]
     expected = pamm.predict(pamm.load(), "photo.png")
     for task, array in expected.items():
         for out in ("predictions", "named"):

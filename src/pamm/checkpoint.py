@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from pamm import format_1
-from pamm.box import BOX, box_folder, names_box
+from pamm.box import BOX, MODELS, box_folder, names_box
 from pamm.errors import PammError
 from pamm.model import Model, ModelConfig, build_model
 from pamm.predictor import Predictor
@@ -128,8 +128,8 @@ def find(source: str | Path, *, checkpoint: str = "last") -> Path:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and not path.exists():
         return _from_hub(str(source))
     raise PammError(
-        f"no run or model at {str(source)!r}; give a folder that `pamm train` wrote, or {BOX!r}, "
-        "the model that comes with pamm"
+        f"no run or model at {str(source)!r}; give a folder that `pamm train` wrote, or a model "
+        f"that comes with pamm: {', '.join([BOX, *(f'{BOX}:{name}' for name in MODELS)])}"
     )
 
 

@@ -27,7 +27,7 @@ def box_folder(source: str | Path) -> Path:
     Raises:
         PammError: an unknown name.
     """
-    name = str(source).partition(":")[2] or MODELS[0]
+    name = MODELS[0] if str(source) == BOX else str(source).partition(":")[2]
     if name not in MODELS:
         raise PammError(unknown("model in the box", name, MODELS))
     return Path(__file__).parent / name

@@ -53,7 +53,8 @@ def predict(arguments: Sequence[str]) -> None:
             tasks: Only these of the model's tasks.
             checkpoint: Which checkpoint of the run.
             max_side: Images with a longer side are shrunk to this for the network, and the results
-                have full size; if not given, the longest side of the training images.
+                have full size; if not given, what the model is made for: the longest side of the
+                training images, or what `pamm pack` was told.
             tile: Side in pixels of the overlapping tiles in which the network sees larger images;
                 if not given, they are seen whole up to some millions of pixels, and in tiles above.
             scales: Show the network each image at these scales, and take the mean prediction.
@@ -66,7 +67,7 @@ def predict(arguments: Sequence[str]) -> None:
             precision: bf16-mixed is faster where the processor has instructions for it.
         """
         run, paths = model_and_images(images)
-        from pamm.box import BOX, MODELS
+        from pamm.box import MODELS
         from pamm.checkpoint import WEIGHTS, find, load
         from pamm.prediction import Look
         from pamm.runtime.device import torch_device
@@ -87,8 +88,8 @@ def predict(arguments: Sequence[str]) -> None:
         folder = find(run, checkpoint=checkpoint)
         weights = (folder / WEIGHTS).stat()
         rank, world, place, total = joined(devices, device, paths)
-        if run == BOX:
-            note(f"with the model {MODELS[0]!r}, which comes with pamm; RUN IMAGE... takes another")
+        if paths == images:  # no model among them
+            note(f"with the model in the box, box:{MODELS[0]}; another one comes before the images")
         failed = predict_files(
             load(folder, tasks=tasks, device=place),
             paths,
@@ -112,16 +113,19 @@ def model_and_images(names: Sequence[str]) -> tuple[str, Sequence[str]]:
     Raises:
         PammError: there are no images.
     """
-    from pamm.box import BOX
+    from pamm.box import BOX, names_box
+    from pamm.checkpoint import model_in
+    from pamm.pictures.images import list_images
     from pamm.predict_files.inputs import names_images
 
     if names and names_images(names[0]):
         return BOX, names
     if len(names) < 2:
-        taken = f"; {names[0]!r} is no image, so it is the model" if names else ""
-        raise PammError(
-            f"pamm predict [RUN] IMAGE...: want at least one image or folder of images{taken}"
-        )
+        wanted = "pamm predict [RUN] IMAGE...: want at least one image or folder of images"
+        if names and not names_box(names[0]) and not model_in(Path(names[0])):
+            list_images(names)  # says what is wrong with a folder
+            raise PammError(f"{names[0]!r}: no such image, folder or model; {wanted}")
+        raise PammError(wanted)
     return names[0], names[1:]
 
 

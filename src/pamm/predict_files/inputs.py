@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from pamm.box import names_box
 from pamm.checkpoint import model_in
 from pamm.errors import PammError
 from pamm.pictures.images import PHOTOGRAPHS_NOT_READ, SUFFIXES, list_images
@@ -60,9 +61,12 @@ def _expanded(path: str | Path) -> list[Path]:
 def names_images(path: str) -> bool:
     """Whether what a user typed stands for images, and not for a model.
 
-    What is there decides: a file does, a folder if image files are in it and no model. What is not
-    there does if it is "-" or a pattern, or is called like an image or a video.
+    "box" and "box:NAME" are models. Else what is there decides: a file stands for an image, and a
+    folder if image files are in it and no model. What is not there does if it is "-" or a pattern,
+    or is called like an image or a video.
     """
+    if names_box(path):
+        return False
     if path == STDIN or (not os.path.lexists(path) and glob.has_magic(path)):
         return True
     if os.path.isdir(path):
